@@ -1,0 +1,62 @@
+# `make run` and `make test` do all their own set-up; what they made is not made again.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+PAGE_SOURCES := $(wildcard tusfm/web/src/*) tusfm/web/package-lock.json tusfm/web/build.py
+
+.PHONY: help run test check format page bench services clean
+.DEFAULT_GOAL := help
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(VENV)/installed page ## serve http://127.0.0.1:8000, with nothing installed beside it
+	exec $(BIN)/tusfm serve
+
+test: $(VENV)/tools page services tests/clients/node_modules/.made ## run every test, with real services and clients
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(VENV)/tools ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/tools ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+page: $(VENV)/page ## build the page at /
+
+bench: $(VENV)/tools ## measure, side by side with a bare handler
+	$(BIN)/python -m benchmarks.embedded
+
+services: ## get the services and browsers that the tests need, where this machine lets us
+	tests/services/install.sh
+
+clean: ## remove what the other words made
+	rm -rf $(VENV) build dist *.egg-info tusfm/web/dist tusfm/web/node_modules tests/clients/node_modules
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/made:
+	@[ -n "$(PYTHON)" ] || { echo "tusfm needs Python 3.11 or newer; none was found."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made setup.cfg constraints.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/tools: $(VENV)/installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	@touch $@
+
+# A machine that cannot reach npm still gets a server; its page says what is missing.
+$(VENV)/page: $(VENV)/installed $(PAGE_SOURCES)
+	@$(BIN)/python tusfm/web/build.py && touch $@ || [ -z "$$CI" ] || exit 1
+
+tests/clients/node_modules/.made: tests/clients/package-lock.json $(VENV)/page
+	@$(BIN)/python tests/clients/install.py && touch $@ || [ -z "$$CI" ] || exit 1

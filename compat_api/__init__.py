@@ -1,0 +1,1 @@
+"""The older service's `/api/v1/file` endpoints, on the same engine; they come with a later version."""

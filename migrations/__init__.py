@@ -1,0 +1,1 @@
+"""The schema, step by step; `tusfm migrate` runs the steps that a database lacks."""

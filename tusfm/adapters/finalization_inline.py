@@ -1,0 +1,47 @@
+"""Finalization in the server's own process, and events into its log: the embedded stack."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from tusfm.domain.errors import TusfmError
+from tusfm.ports.metadata import Pending
+
+AT_ONCE = 4
+
+log = logging.getLogger("tusfm.events")
+
+
+class InlineFinalization:
+    """Runs each attempt as a task of the loop; what a process that died had taken, the row gives to the next one."""
+
+    def __init__(self) -> None:
+        """Begin without anybody to make attempts; the composition root sets *finalize*."""
+        self.finalize: Callable[[str], Awaitable[None]] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def submit(self, upload_id: str) -> None:
+        """Begin an attempt, or queue it."""
+        task = asyncio.create_task(self._attempt(upload_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attempt(self, upload_id: str) -> None:
+        assert self.finalize is not None
+        async with self._at_once:
+            try:
+                await self.finalize(upload_id)
+            except TusfmError as error:
+                log.info("upload %s is finished later: %s", upload_id, error)
+
+
+class LoggedEvents:
+    """Writes each event to the log, without metadata: it is the users' own."""
+
+    async def publish(self, events: Sequence[Pending]) -> None:
+        """Write a line an event."""
+        for one in events:
+            body = {key: value for key, value in one.message.body.items() if key != "metadata"}
+            log.info("%s", json.dumps({**body, "time": one.at}))

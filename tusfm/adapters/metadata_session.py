@@ -1,0 +1,90 @@
+"""What the transactions of all concerns share: running them, reading an upload, writing extents and messages."""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, TextClause
+
+from tusfm.adapters import rows
+from tusfm.adapters.databases import Database
+from tusfm.domain.errors import Fenced
+from tusfm.domain.upload import Extent, ExtentKind, Upload
+from tusfm.ports.metadata import Message
+
+ADD_EXTENT = (
+    "INSERT INTO extents (upload_id, kind, first_byte, byte_count, object_key, number, etag) "
+    "VALUES (:id, :kind, :start, :length, :key, :number, :etag)"
+)
+GROW_EXTENT = (
+    "UPDATE extents SET byte_count = :length, object_key = :key, number = :number, etag = :etag "
+    "WHERE upload_id = :id AND kind = :kind AND first_byte = :start"
+)
+REMOVE_EXTENT = "DELETE FROM extents WHERE upload_id = :id AND kind = :kind AND first_byte = :start"
+ADD_MESSAGE = (
+    "INSERT INTO outbox (message_id, kind, upload_id, body, process, written_at) "
+    "VALUES (:id, :kind, :upload_id, :body, :process, {now})"
+)
+FENCED = "Another request has taken over this upload."
+
+
+class Session:
+    """A database, and the statements of one dialect."""
+
+    def __init__(self, database: Database, process: str) -> None:
+        """Take the database, and the name that this process's messages bear."""
+        self.db = database
+        self.process = process
+        self.sql: Callable[[str], TextClause] = functools.cache(database.dialect.sql)
+
+    def run(self, connection: Connection, statement: str, **values: object) -> CursorResult[*tuple[Any, ...]]:
+        """Execute a statement."""
+        return connection.execute(self.sql(statement), values)
+
+    def fence(self, connection: Connection, statement: str, **values: object) -> None:
+        """Execute the conditional UPDATE that decides. Fenced when it finds no row."""
+        if self.run(connection, statement, **values).rowcount != 1:
+            raise Fenced(FENCED)
+
+    def upload(self, connection: Connection, upload_id: str, more: str = "") -> Upload | None:
+        """Read one upload; *more* goes to the end of the statement."""
+        row = self.run(connection, rows.SELECT_UPLOAD + "WHERE u.id = :id" + more, id=upload_id).first()
+        return None if row is None else rows.upload(row)
+
+    def uploads(self, connection: Connection, where: str, **values: object) -> list[Upload]:
+        """Read several."""
+        return [rows.upload(row) for row in self.run(connection, rows.SELECT_UPLOAD + where, **values)]
+
+    def extents_of(self, connection: Connection, upload_id: str, kinds: Sequence[ExtentKind]) -> list[Extent]:
+        """Read extents in order of their start."""
+        names = ", ".join(f"'{kind.value}'" for kind in kinds)
+        chosen = f"AND kind IN ({names}) " if kinds else ""
+        found = self.run(connection, rows.SELECT_EXTENTS + chosen + "ORDER BY first_byte", id=upload_id)
+        return [rows.extent(row) for row in found]
+
+    def change_extents(
+        self,
+        connection: Connection,
+        upload_id: str,
+        add: Iterable[Extent],
+        remove: Iterable[Extent],
+    ) -> None:
+        """Remove and add; what is in both changes in place."""
+        leaving = {(one.kind, one.start): one for one in remove}
+        for one in add:
+            grows = leaving.pop((one.kind, one.start), None) is not None
+            statement = GROW_EXTENT if grows else ADD_EXTENT
+            self.run(connection, statement, **rows.extent_values(upload_id, one))
+        for one in leaving.values():
+            self.run(connection, REMOVE_EXTENT, id=upload_id, kind=one.kind.value, start=one.start)
+
+    def send(self, connection: Connection, messages: Iterable[Message | None]) -> None:
+        """Write messages to the outbox."""
+        for message in messages:
+            if message is not None:
+                self.run(connection, ADD_MESSAGE, **rows.message_values(message, self.process))
+
+
+def milliseconds(seconds: float | None) -> int | None:
+    """Convert a duration as the ports have it into one as the columns have it."""
+    return None if seconds is None else int(seconds * 1000)

@@ -1,0 +1,135 @@
+"""Metadata on SQL: SQLite or MySQL, one implementation."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from tusfm.adapters import rows
+from tusfm.adapters.databases import database
+from tusfm.adapters.metadata_ending import EndingSql
+from tusfm.adapters.metadata_session import milliseconds
+from tusfm.domain.errors import MetadataUnavailable
+from tusfm.domain.upload import Upload
+from tusfm.ports.metadata import Pending
+
+DAY_MS = 86_400_000
+OTHERS_MS = 5000  # another process's messages are left to it for so long
+HEAD_REVISION = "0001"
+OVERDUE = (
+    "SELECT id FROM uploads WHERE state IN ('receiving', 'failed') AND expires_at < {now} "
+    "UNION SELECT id FROM uploads WHERE state = 'available' AND role = 'partial' AND expires_at < {now} "
+    "AND NOT EXISTS (SELECT 1 FROM partials p JOIN uploads f ON f.id = p.final_id "
+    "WHERE p.partial_id = uploads.id AND f.state IN ('receiving', 'finalizing', 'available')) LIMIT :limit"
+)
+TOMBSTONES = "WHERE u.state IN ('terminated', 'expired') ORDER BY u.ended_at LIMIT :limit"
+IS_BURIABLE = (
+    f"SELECT id FROM uploads WHERE id = :id AND state IN ('terminated', 'expired') AND ended_at < {{now}} - {DAY_MS}"
+)
+LEAD = (
+    "UPDATE duties SET process = :process, held_until = {now} + :time "
+    "WHERE name = :name AND (held_until < {now} OR process = :process)"
+)
+HAS_DUTY = "SELECT 1 FROM duties WHERE name = :name"
+ADD_DUTY = "INSERT INTO duties (name, process, held_until) VALUES (:name, :process, {now} + :time)"
+PENDING = (
+    "SELECT number, written_at, message_id, kind, upload_id, body FROM outbox "
+    f"WHERE process = :process OR written_at < {{now}} - {OTHERS_MS} ORDER BY number LIMIT :limit"
+)
+REVISION = "SELECT version_num FROM tusfm_alembic"
+DEPLOYMENT = "SELECT name, secret FROM deployment"
+
+
+class SqlMetadata(EndingSql):
+    """Implements ports.metadata.Metadata."""
+
+    def __init__(self, url: str, process: str, pool_size: int = 10) -> None:
+        """Take SQLAlchemy's address of the database, and this process's random name; nothing is opened yet."""
+        super().__init__(database(url, pool_size), process)
+
+    async def start(self) -> None:
+        """Open what has to be open; a database that is away is no error here."""
+        await self.db.start()
+
+    async def close(self) -> None:
+        """Close everything."""
+        await self.db.close()
+
+    async def overdue(self, limit: int) -> list[str]:
+        """Find uploads whose time has passed."""
+        return await self._ids(OVERDUE, limit=limit)
+
+    async def tombstones(self, limit: int) -> list[Upload]:
+        """Read tombstones, the oldest first."""
+        return await self.db.read(lambda connection: self.uploads(connection, TOMBSTONES, limit=limit))
+
+    async def bury(self, upload_id: str) -> bool:
+        """Delete a tombstone whose day is over."""
+
+        def work(connection: Connection) -> bool:
+            if self.run(connection, IS_BURIABLE, id=upload_id).first() is None:
+                return False
+            self.erase(connection, upload_id)
+            return True
+
+        return await self.db.write(work)
+
+    async def lead(self, name: str, process: str, seconds: float) -> bool:
+        """Hold a duty."""
+
+        def work(connection: Connection) -> bool:
+            values = {"name": name, "process": process, "time": milliseconds(seconds)}
+            if self.run(connection, LEAD, **values).rowcount == 1:
+                return True
+            if self.run(connection, HAS_DUTY, name=name).first() is not None:
+                return False
+            self.run(connection, ADD_DUTY, **values)
+            return True
+
+        try:
+            return await self.db.write(work)
+        except IntegrityError:  # another process began it in the same moment
+            return False
+
+    async def pending(self, process: str, limit: int) -> list[Pending]:
+        """Read the outbox."""
+
+        def work(connection: Connection) -> list[Pending]:
+            return [rows.pending(row) for row in self.run(connection, PENDING, process=process, limit=limit)]
+
+        return await self.db.read(work)
+
+    async def confirm(self, numbers: Sequence[int]) -> None:
+        """Take delivered messages out."""
+        if numbers:
+            listed = ", ".join(str(int(number)) for number in numbers)
+            statement = f"DELETE FROM outbox WHERE number IN ({listed})"
+            await self.db.write(lambda connection: connection.exec_driver_sql(statement).rowcount)
+
+    async def migrated(self) -> bool:
+        """Compare the schema's revision with ours."""
+
+        def work(connection: Connection) -> bool:
+            return self.run(connection, REVISION).scalar() == HEAD_REVISION
+
+        try:
+            return await self.db.read(work)
+        except MetadataUnavailable as error:
+            if isinstance(error.__cause__, SQLAlchemyError) and "not migrated" not in str(error):
+                raise
+            return False
+
+    async def secret(self) -> bytes:
+        """Read the secret that signs links."""
+        return bytes.fromhex((await self._deployment())[1])
+
+    async def deployment(self) -> str:
+        """Read the deployment's name."""
+        return (await self._deployment())[0]
+
+    async def _deployment(self) -> tuple[str, str]:
+        def work(connection: Connection) -> tuple[str, str]:
+            row = self.run(connection, DEPLOYMENT).one()
+            return row[0], row[1]
+
+        return await self.db.read(work)

@@ -1,0 +1,84 @@
+"""Bringing a database's schema to the revision that this code needs."""
+
+import asyncio
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+import migrations
+from tusfm.adapters.metadata_sql import HEAD_REVISION
+from tusfm.domain.errors import MetadataUnavailable
+
+LOCK = "tusfm migrate"
+WAIT_SECONDS = 30
+
+
+def migrate(url: str) -> str:
+    """Run the steps that are missing, and say in a sentence what was done. MetadataUnavailable.
+
+    Of two that start at once, one waits for the other and then finds nothing to do; after 30 seconds it gives up.
+    """
+    try:
+        if make_url(url).get_backend_name() == "sqlite":
+            return _migrate_sqlite(url)
+        return asyncio.run(_migrate_mysql(url))
+    except (SQLAlchemyError, OSError) as error:
+        msg = f"the database cannot be migrated: {getattr(error, 'orig', None) or error}"
+        raise MetadataUnavailable(msg) from error
+
+
+def _migrate_sqlite(url: str) -> str:
+    engine = create_engine(
+        f"sqlite:///{make_url(url).database}",
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={"timeout": WAIT_SECONDS},
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            said = _upgrade(connection)
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+        connection.exec_driver_sql("COMMIT")
+        return said
+
+
+async def _migrate_mysql(url: str) -> str:
+    engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_locked)
+    finally:
+        await engine.dispose()
+
+
+def _locked(connection: Connection) -> str:
+    if connection.exec_driver_sql(f"SELECT GET_LOCK('{LOCK}', {WAIT_SECONDS})").scalar() != 1:
+        msg = "another migration of this database is running"
+        raise MetadataUnavailable(msg)
+    try:
+        return _upgrade(connection)
+    finally:
+        connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{LOCK}')").close()
+
+
+def _upgrade(connection: Connection) -> str:
+    context = MigrationContext.configure(connection, opts={"version_table": "tusfm_alembic"})
+    before = context.get_current_revision()
+    if before == HEAD_REVISION:
+        return f"The database is at revision {HEAD_REVISION} already."
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return f"The database was brought from {before or 'nothing'} to revision {HEAD_REVISION}."

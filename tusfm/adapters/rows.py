@@ -1,0 +1,85 @@
+"""Between rows and the domain's values."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload
+from tusfm.ports.metadata import Message, Pending
+
+Values: TypeAlias = Sequence[Any]  # a row, by position
+
+UPLOAD_COLUMNS = (
+    "u.id, u.state, u.role, u.epoch, u.upload_offset, u.upload_length, u.metadata, u.concat, u.object_key, u.multipart, "
+    "u.multipart_at, u.next_part, u.writer, u.wanted, u.lease, u.attempts, u.error, u.created_at, u.expires_at, "
+    "u.finished_at, {now} AS seen_at"
+)
+ALIVE_MS = 5000
+SELECT_UPLOAD = (
+    f"SELECT {UPLOAD_COLUMNS}, p.id IS NOT NULL AS writer_alive FROM uploads u "
+    f"LEFT JOIN processes p ON p.id = u.writer AND p.beat > {{now}} - {ALIVE_MS} "
+)
+SELECT_EXTENTS = "SELECT kind, first_byte, byte_count, object_key, number, etag FROM extents WHERE upload_id = :id "
+
+
+def upload(row: Values) -> Upload:
+    """Read a row of SELECT_UPLOAD."""
+    return Upload(
+        id=row[0],
+        state=State(row[1]),
+        role=Role(row[2]),
+        epoch=row[3],
+        offset=row[4],
+        length=row[5],
+        metadata=row[6],
+        concat=row[7],
+        object_key=row[8],
+        multipart=row[9],
+        multipart_at=row[10],
+        next_part=row[11],
+        writer=row[12],
+        wanted=bool(row[13]),
+        lease=row[14],
+        attempts=row[15],
+        error=row[16],
+        created_at=row[17],
+        expires_at=row[18],
+        finished_at=row[19],
+        seen_at=int(row[20]),
+        writer_alive=bool(row[21]),
+    )
+
+
+def extent(row: Values) -> Extent:
+    """Read a row of SELECT_EXTENTS."""
+    return Extent(ExtentKind(row[0]), row[1], row[2], row[3], row[4], row[5])
+
+
+def extent_values(upload_id: str, one: Extent) -> dict[str, object]:
+    """Write an extent's columns."""
+    return {
+        "id": upload_id,
+        "kind": one.kind.value,
+        "start": one.start,
+        "length": one.length,
+        "key": one.key,
+        "number": one.number,
+        "etag": one.etag,
+    }
+
+
+def message_values(message: Message, process: str) -> dict[str, object]:
+    """Write a message's columns."""
+    return {
+        "id": message.id,
+        "kind": message.kind,
+        "upload_id": message.upload_id,
+        "body": json.dumps(message.body),
+        "process": process,
+    }
+
+
+def pending(row: Values) -> Pending:
+    """Read a row of the outbox."""
+    message = Message(id=row[2], kind=row[3], upload_id=row[4], body=json.loads(row[5]))
+    return Pending(number=row[0], at=row[1], message=message)

@@ -1,0 +1,61 @@
+"""The aiohttp application: middlewares, routes, and what lives as long as it does."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from tusfm import wiring
+from tusfm.protocol.answers import answering, common_headers, dress, sentence
+from tusfm.protocol.page import add_page
+from tusfm.protocol.tus.handlers import Tus
+from tusfm.protocol.web import Origins, Public
+from tusfm.settings import Settings
+from tusfm.wiring import Engine
+
+ENGINE = web.AppKey("engine", Engine)
+
+
+def build_app(settings: Settings) -> web.Application:
+    """Build the application; nothing is opened before it starts."""
+    engine = wiring.build(settings)
+    app = web.Application(middlewares=[answering], client_max_size=0)
+    app[ENGINE] = engine
+    app.on_response_prepare.append(dress(_origins(settings)))
+    app.on_shutdown.append(_drain)
+    app.cleanup_ctx.append(_life)
+    Tus(engine.uploads, Public(settings.public_url, settings.behind_proxy)).add_routes(app.router)
+    app.router.add_get("/healthz", _alive)
+    app.router.add_get("/readyz", _ready)
+    add_page(app)
+    return app
+
+
+def error_headers(settings: Settings) -> dict[str, str]:
+    """Return what an answer bears to a request that could not be parsed, so that nobody knows where it came from."""
+    return common_headers(_origins(settings), None)
+
+
+def _origins(settings: Settings) -> Origins:
+    return Origins(None if settings.cors_origins is None else frozenset(settings.cors_origins))
+
+
+async def _life(app: web.Application) -> AsyncIterator[None]:
+    async with app[ENGINE].running():
+        yield
+
+
+async def _drain(app: web.Application) -> None:
+    app[ENGINE].drain()
+
+
+async def _alive(_: web.Request) -> web.Response:
+    """The process answers."""
+    return web.Response(text="alive\n")
+
+
+async def _ready(request: web.Request) -> web.Response:
+    """The process is fit to serve; no more than what is its own counts (a database that is away is not)."""
+    why_not = await request.app[ENGINE].why_not_ready()
+    if why_not is None:
+        return web.Response(text="ready\n")
+    return sentence(503, why_not, {"Retry-After": "1"})

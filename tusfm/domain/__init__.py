@@ -1,0 +1,1 @@
+"""Values and rules of an upload, free of I/O."""

@@ -1,0 +1,124 @@
+"""Everything that the engine can say instead of an answer.
+
+    TusfmError
+    ├── NotFound                 no such upload, or not any more
+    ├── Refused                  the request does not fit the upload
+    │   ├── OffsetConflict       the request's offset is not the upload's
+    │   ├── LengthConflict       another length was declared before, or it lies below the offset
+    │   ├── TooLarge             more bytes than the upload, or the deployment, may hold
+    │   ├── FinalUpload          a final of a concatenation takes no bytes
+    │   ├── BadConcatenation     a final names what is no partial
+    │   └── NotFinished          the bytes are asked for before they are all there
+    ├── ChecksumMismatch         the bytes are not those that the client meant to send
+    ├── Interrupted              the request ends, the upload lives on
+    │   ├── Fenced               a newer writer, or a deletion, took the upload
+    │   ├── BodyBroken           the body ended before its end, or brought nothing for too long
+    │   └── Draining             this process is stopping
+    ├── Unavailable              something that the request needs is away; try again later
+    │   ├── MetadataUnavailable  the database
+    │   │   └── OutcomeUnknown   a commit whose answer was lost: it may have been done, or may yet be
+    │   ├── StorageUnavailable   the storage
+    │   └── StorageFull          no room for the bytes
+    ├── BytesLost                acknowledged bytes are gone from storage for good
+    ├── SegmentBusy              a segment is still held by whoever writes it
+    └── Misconfigured            a setting that cannot be read, or settings that do not go together
+
+No class here knows HTTP; each face has one table from these to its statuses.
+"""
+
+
+class TusfmError(Exception):
+    """The root; its text is one sentence fit for a client."""
+
+
+class NotFound(TusfmError):
+    """No upload of this name, or it expired, failed or was terminated."""
+
+    def __init__(self, text: str = "There is no such upload.") -> None:
+        """Take the sentence, which most callers leave as it is."""
+        super().__init__(text)
+
+
+class Refused(TusfmError):
+    """The upload is there and the request does not fit it; nothing was changed."""
+
+
+class OffsetConflict(Refused):
+    """The request begins at another byte than the upload ends; *offset* is the true one."""
+
+    def __init__(self, offset: int) -> None:
+        """Take the upload's offset in bytes."""
+        super().__init__(f"The upload's offset is {offset}.")
+        self.offset = offset
+
+
+class LengthConflict(Refused):
+    """A length was declared that contradicts what is known of the upload."""
+
+
+class TooLarge(Refused):
+    """More bytes than the declared length or the maximum size."""
+
+
+class FinalUpload(Refused):
+    """A final upload is made of its partials and takes no bytes of its own."""
+
+
+class BadConcatenation(Refused):
+    """A final names something that is not a partial upload of this server."""
+
+
+class NotFinished(Refused):
+    """The upload's bytes are not all there, or not yet one object."""
+
+
+class ChecksumMismatch(TusfmError):
+    """The digest of the body is not the announced one; nothing of the request counts."""
+
+
+class Interrupted(TusfmError):
+    """The request ends before its body; the upload can be resumed."""
+
+
+class Fenced(Interrupted):
+    """The writer's epoch is no longer the upload's: it must not touch it again."""
+
+
+class BodyBroken(Interrupted):
+    """The sender went away, or was silent for longer than the read timeout."""
+
+
+class Draining(Interrupted):
+    """The process stops; what arrived was checkpointed."""
+
+
+class Unavailable(TusfmError):
+    """A backend cannot be reached or refuses for a passing cause."""
+
+
+class MetadataUnavailable(Unavailable):
+    """The database is away, not migrated, read-only, full or locked."""
+
+
+class OutcomeUnknown(MetadataUnavailable):
+    """The answer to a commit was lost and could not be found out: it counts neither as done nor as not done."""
+
+
+class StorageUnavailable(Unavailable):
+    """The storage is away or fails."""
+
+
+class StorageFull(Unavailable):
+    """The storage has no room; what was acknowledged stays."""
+
+
+class BytesLost(TusfmError):
+    """Storage no longer has bytes that the row counts: no retry brings them back."""
+
+
+class SegmentBusy(TusfmError):
+    """Another open writer holds the segment; begin a new one."""
+
+
+class Misconfigured(TusfmError):
+    """One sentence that names the setting."""

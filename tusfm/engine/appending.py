@@ -1,0 +1,286 @@
+"""Taking the bytes of one request into an upload, whole in one step or as they come."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tusfm.domain.errors import (
+    BytesLost,
+    Fenced,
+    FinalUpload,
+    LengthConflict,
+    NotFound,
+    OffsetConflict,
+    TooLarge,
+    Unavailable,
+)
+from tusfm.domain.upload import MAX_SIZE, Extent, Role, State, Upload
+from tusfm.engine.body import Body
+from tusfm.engine.checksums import Checksum, Verifier
+from tusfm.engine.events import Event, event
+from tusfm.engine.outbox import Outbox
+from tusfm.engine.presence import Presence
+from tusfm.engine.receiving import Limits, Receiver
+from tusfm.engine.rules import Rules
+from tusfm.engine.writing import Layout, Position
+from tusfm.ports.metadata import Claim, Metadata
+
+PROMPT_SECONDS = 0.05  # a small body that is not whole by then is received like a large one
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """A PATCH: bytes for one upload from *offset* on, and perhaps the length that was deferred."""
+
+    id: str
+    offset: int
+    length: int | None = None
+    checksum: Checksum | None = None
+    body: Body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where an upload stands after a request; *expires_at* in ms since 1970, None once it is whole."""
+
+    id: str
+    offset: int
+    length: int | None
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """The beginning of a body, read before anything was decided; *whole* when it was all of it."""
+
+    pieces: list[bytes]
+    whole: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes read."""
+        return sum(map(len, self.pieces))
+
+
+async def prompt(body: Body, most: int) -> Early:
+    """Read a body that comes at once; stop at *most* bytes, or when it keeps us waiting. BodyBroken."""
+    pieces: list[bytes] = []
+    size = 0
+    if body.size is not None and body.size > most:
+        return Early(pieces, whole=False)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PROMPT_SECONDS):
+            while size <= most:
+                piece = await body.read()
+                if not piece:
+                    return Early(pieces, whole=True)
+                pieces.append(piece)
+                size += len(piece)
+    return Early(pieces, whole=False)
+
+
+async def verify(checksum: Checksum | None, pieces: Sequence[bytes]) -> None:
+    """Hold a whole body against its checksum, if it has one. ChecksumMismatch."""
+    if checksum is not None:
+        verifier = Verifier(checksum)
+        await verifier.take(pieces)
+        verifier.check()
+
+
+async def live(metadata: Metadata, upload_id: str) -> Upload:
+    """Read the row of an upload that a client may see. NotFound."""
+    upload = await metadata.find(upload_id)
+    if upload is None or upload.gone:
+        raise NotFound
+    return upload
+
+
+class Appender:
+    """Moves offsets."""
+
+    def __init__(self, metadata: Metadata, layout: Layout, presence: Presence, outbox: Outbox, rules: Rules) -> None:
+        """Take the ports and the parts of the engine that work beside requests."""
+        self._metadata = metadata
+        self._layout = layout
+        self._presence = presence
+        self._outbox = outbox
+        self._rules = rules
+
+    async def append(self, append: Append) -> Progress:
+        """Take the bytes of a PATCH.
+
+        NotFound, OffsetConflict, LengthConflict, TooLarge, FinalUpload before anything is read; ChecksumMismatch; Fenced,
+        BodyBroken and Draining when it ended early: what had arrived counts.
+        """
+        size = append.body.size
+        if size is not None and size <= self._layout.small:
+            return await self._append_small(append)
+        return await self._append_claimed(append, [])
+
+    async def _append_small(self, append: Append) -> Progress:
+        upload = await self._judged(append)
+        free = upload.writer is None
+        if not append.body.size and append.length in (None, upload.length) and free:
+            return self.progress(upload)
+        early = await prompt(append.body, self._layout.small)
+        if early.whole and early.size and free:
+            await verify(append.checksum, early.pieces)
+            progress = await self.place(upload, early.pieces, declared=append.length)
+            if progress:
+                return progress
+        return await self._append_claimed(append, early.pieces)
+
+    async def place(self, upload: Upload, pieces: Sequence[bytes], *, declared: int | None = None) -> Progress | None:
+        """Take a small whole body in one transaction; None when that needs a claim, or somebody else was quicker."""
+        total = upload.length if declared is None else declared
+        position = Position(upload, self._metadata, self._rules.expire_after)
+        try:
+            placement = await self._layout.place(upload, pieces, total)
+        except Fenced:
+            return None
+        if placement is None:
+            return None
+        try:
+            await position.commit(replace(placement.change, length=declared))
+            placement.counted()
+        except Fenced:
+            await self._layout.discard(placement.keys)
+            return None
+        finally:
+            if placement.done:
+                await placement.done()
+        return self._reached(position, total)
+
+    async def _judged(self, append: Append) -> Upload:
+        """Read the row and hold the request against it; the claim or the commit decides again."""
+        upload = await live(self._metadata, append.id)
+        if upload.role is Role.FINAL:
+            msg = "The bytes of a final upload are those of its partial uploads."
+            raise FinalUpload(msg)
+        if upload.offset != append.offset:
+            raise OffsetConflict(upload.offset)
+        self._judge_length(upload, append.length)
+        most = self._most(upload, append.length)
+        if upload.offset + (append.body.size or 0) > (MAX_SIZE if most is None else most):
+            msg = f"The body goes beyond the {most} bytes that the upload may have."
+            raise TooLarge(msg)
+        return upload
+
+    def _judge_length(self, upload: Upload, declared: int | None) -> None:
+        """A deferred length is set once, and not below what is there (rules D1 to D5)."""
+        if declared is None:
+            return
+        if upload.length is not None and upload.length != declared:
+            msg = f"The upload's length is {upload.length} already."
+            raise LengthConflict(msg)
+        if declared < upload.offset:
+            msg = f"The length lies below the {upload.offset} bytes that are there."
+            raise LengthConflict(msg)
+
+    def _most(self, upload: Upload, declared: int | None) -> int | None:
+        return next((one for one in (upload.length, declared, self._rules.max_size) if one is not None), None)
+
+    async def _append_claimed(self, append: Append, early: list[bytes]) -> Progress:
+        """Become the upload's writer, and receive."""
+        if append.length is not None:
+            await self._judged(append)
+        later = append.checksum is not None or append.length == append.offset
+        claimed = await self._metadata.claim(
+            Claim(
+                id=append.id,
+                offset=append.offset,
+                writer=self._presence.process,
+                size=append.body.size,
+                length=None if later else append.length,
+                limit=self._rules.max_size,
+                expires_in=self._rules.expire_after,
+                answers=append.checksum is None,
+            ),
+        )
+        if claimed is None:
+            return await self._unclaimed(append)
+        upload, extents = claimed
+        return await self.receive(upload, extents, append, early)
+
+    async def _unclaimed(self, append: Append) -> Progress:
+        """Say why: most causes show in the row; an empty body for a finished upload is content with it (rule P8)."""
+        upload = await self._judged(append)
+        if upload.state is State.RECEIVING:  # it changed between the two statements
+            raise OffsetConflict(upload.offset)
+        if append.body.size is None and await append.body.read():
+            msg = f"The upload has its {upload.length} bytes already."
+            raise TooLarge(msg)
+        return self.progress(upload)
+
+    async def receive(
+        self,
+        upload: Upload,
+        extents: list[Extent],
+        append: Append,
+        early: list[bytes],
+    ) -> Progress:
+        """Receive the body of a claim that was made."""
+        declared = append.length if append.length != upload.length else None
+        most, size = self._most(upload, declared), append.body.size
+        exact = size is not None and (most is None or upload.offset + size <= most)
+        verifier = Verifier(append.checksum) if append.checksum else None
+        limits = Limits(most=most, silence=self._rules.read_timeout, exact=exact)
+        receiver = Receiver(upload.id, upload.epoch, append.body, limits, verifier)
+        position = Position(upload, self._metadata, self._rules.expire_after)
+        writer = self._layout.writer(position, extents, commits=verifier is None, wake=receiver.wake)
+        self._presence.enter(receiver)
+        try:
+            await receiver.run(writer, early, length=declared)
+        except BytesLost as error:
+            await self._lose(upload, position.offset, error)
+            raise NotFound from error
+        finally:
+            self._presence.leave(receiver)
+            await writer.close()
+            if not position.released:
+                await self._release(position)
+        return self._reached(position, upload.length if declared is None else declared)
+
+    async def _release(self, position: Position) -> None:
+        with contextlib.suppress(Unavailable):  # a heartbeat that ends says the same, later
+            await position.release()
+
+    async def _lose(self, upload: Upload, offset: int, error: BytesLost) -> None:
+        """Acknowledged bytes are gone from storage: no retry of the client's brings them back."""
+        log.error("upload %s: acknowledged bytes are gone from storage: %s", upload.id, error)
+        message = event(Event.FAILED, upload.id, header=upload.metadata, offset=offset, length=upload.length)
+        with contextlib.suppress(Fenced):
+            await self._metadata.lose(upload.id, upload.epoch, str(error), [message])
+            self._outbox.kick()
+
+    def _reached(self, position: Position, total: int | None) -> Progress:
+        if position.offset == total:
+            self._outbox.kick()
+            return Progress(id=position.upload.id, offset=position.offset, length=total, expires_at=None)
+        return Progress(
+            id=position.upload.id,
+            offset=position.offset,
+            length=total,
+            expires_at=self._expiry(),
+        )
+
+    def _expiry(self) -> int | None:
+        """Say when the upload will expire; the row has it by the database's clock, and that one counts."""
+        if self._rules.expire_after is None:
+            return None
+        return int((time.time() + self._rules.expire_after) * 1000)
+
+    def progress(self, upload: Upload) -> Progress:
+        """Return what the row says."""
+        whole = upload.state is not State.RECEIVING
+        return Progress(
+            id=upload.id,
+            offset=upload.offset,
+            length=upload.length,
+            expires_at=None if whole else upload.expires_at,
+        )

@@ -1,0 +1,51 @@
+"""What a face hands to the engine: the bytes of one request, as they come."""
+
+from typing import Protocol
+
+
+class Body(Protocol):
+    """A request's body, read once by one reader."""
+
+    size: int | None
+    """Bytes that were announced; None when the sender does not know."""
+
+    async def read(self) -> bytes:
+        """Return the next bytes, as they arrived and without joining them; b"" at the end.
+
+        BodyBroken when the sender went away or broke the framing, after all that had arrived was handed out.
+        """
+
+    def arrived(self) -> list[bytes]:
+        """Take what has arrived and was not read yet, without waiting."""
+
+    def pause(self) -> None:
+        """Leave the sender unread, so that TCP holds it back."""
+
+    def resume(self) -> None:
+        """Read the sender again."""
+
+    def cut(self) -> None:
+        """End the connection now; a pending read ends with BodyBroken."""
+
+
+class NoBody:
+    """The body of a request that has none."""
+
+    size: int | None = 0
+
+    async def read(self) -> bytes:
+        """Return the end at once."""
+        return b""
+
+    def arrived(self) -> list[bytes]:
+        """Return nothing."""
+        return []
+
+    def pause(self) -> None:
+        """Do nothing."""
+
+    def resume(self) -> None:
+        """Do nothing."""
+
+    def cut(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,131 @@
+"""Making uploads: empty, with their first bytes, or out of others."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tusfm.domain.errors import ChecksumMismatch, Draining, TooLarge
+from tusfm.domain.upload import Role, Upload, new_id
+from tusfm.engine.appending import Append, Appender, Early, Progress, live, prompt, verify
+from tusfm.engine.body import Body
+from tusfm.engine.checksums import Checksum
+from tusfm.engine.events import Event, event, finalize
+from tusfm.engine.outbox import Outbox
+from tusfm.engine.presence import Presence
+from tusfm.engine.rules import Rules
+from tusfm.engine.writing import Layout
+from tusfm.ports.metadata import Metadata, NewUpload
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """A creation as the client wants it; *body* None: without one. *metadata* and *concat* are the headers as given."""
+
+    length: int | None
+    metadata: str = ""
+    role: Role = Role.WHOLE
+    concat: str | None = None
+    checksum: Checksum | None = None
+    body: Body | None = None
+
+
+class Creator:
+    """Makes rows, and lets the appender fill them."""
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        layout: Layout,
+        presence: Presence,
+        outbox: Outbox,
+        rules: Rules,
+        appender: Appender,
+    ) -> None:
+        """Take the ports and the parts of the engine that work beside requests."""
+        self._metadata = metadata
+        self._layout = layout
+        self._presence = presence
+        self._outbox = outbox
+        self._rules = rules
+        self._appender = appender
+
+    async def create(self, creation: Creation) -> Progress:
+        """Make an upload, with the bytes that came along.
+
+        TooLarge and ChecksumMismatch: nothing was created (W4, K7). BodyBroken: it exists, with what arrived (W6).
+        """
+        if creation.body is None:
+            return await self._complete(await self._insert(creation), [])
+        early = await prompt(creation.body, self._layout.small)
+        if not early.whole:
+            return await self._create_streaming(creation, creation.body, early)
+        self._judge_size(creation, early)
+        await verify(creation.checksum, early.pieces)
+        return await self._complete(await self._insert(creation), early.pieces)
+
+    async def _complete(self, upload: Upload, pieces: list[bytes]) -> Progress:
+        """Take bytes that are in memory; a length of 0 is complete without any (rule CR5)."""
+        if pieces or upload.length == 0:
+            progress = await self._appender.place(upload, pieces)
+            if progress:
+                return progress
+        return self._appender.progress(upload)
+
+    def _judge_size(self, creation: Creation, early: Early) -> None:
+        most = self._rules.max_size if creation.length is None else creation.length
+        if most is not None and early.size > most:
+            msg = f"The body goes beyond the {most} bytes that the upload may have."
+            raise TooLarge(msg)
+
+    async def _insert(self, creation: Creation, *, writer: str | None = None) -> Upload:
+        new = self._new(creation, new_id(), writer)
+        upload = await self._metadata.create(new)
+        if new.messages:
+            self._outbox.kick()
+        return upload
+
+    def _new(self, creation: Creation, upload_id: str, writer: str | None = None) -> NewUpload:
+        created = event(Event.CREATED, upload_id, header=creation.metadata, offset=0, length=creation.length)
+        return NewUpload(
+            id=upload_id,
+            length=creation.length,
+            metadata=creation.metadata,
+            role=creation.role,
+            concat=creation.concat,
+            expires_in=self._rules.expire_after,
+            writer=writer,
+            answers=creation.checksum is None,
+            messages=() if creation.role is Role.PARTIAL else (created,),
+        )
+
+    async def _create_streaming(self, creation: Creation, body: Body, early: Early) -> Progress:
+        """The row comes first, then bytes as they come; the creation is the claim too."""
+        self._judge_size(creation, early)
+        upload = await self._insert(creation, writer=self._presence.process)
+        append = Append(id=upload.id, offset=0, checksum=creation.checksum, body=body)
+        try:
+            return await self._appender.receive(upload, [], append, early.pieces)
+        except (TooLarge, ChecksumMismatch):
+            await self._take_back(upload)
+            raise
+        except Draining:  # 201 with what it has: the client does not know the URL yet
+            return self._appender.progress(await live(self._metadata, upload.id))
+
+    async def _take_back(self, upload: Upload) -> None:
+        row = await self._metadata.terminate(upload.id, None)
+        if row is not None:
+            await self._layout.remove(row)
+            await self._metadata.discard(upload.id)
+
+    async def concatenate(self, creation: Creation, partials: Sequence[str]) -> Progress:
+        """Make a final of these partial uploads, in this order; finished ones may be missing bytes yet (rules N4, U1).
+
+        NotFound, BadConcatenation, TooLarge: nothing was created. The same list again gives the same final (rule N7).
+        """
+        new = self._new(creation, new_id())
+        upload = await self._metadata.concatenate(new, partials, self._rules.max_size)
+        await self._metadata.ripen(upload.id, self._rules.max_size, [finalize(upload.id)])
+        self._outbox.kick()
+        return self._appender.progress(upload)

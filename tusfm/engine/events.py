@@ -1,0 +1,63 @@
+"""Messages that a change of state writes to the outbox."""
+
+import base64
+import uuid
+from enum import StrEnum
+
+from tusfm.domain import metadata
+from tusfm.domain.upload import Role, Upload
+from tusfm.ports.metadata import Message
+
+FINALIZE = "finalize"
+"""The kind of a message that is work and not an event."""
+
+
+class Event(StrEnum):
+    """What the outside hears of."""
+
+    CREATED = "created"
+    FINALIZED = "finalized"
+    FAILED = "failed"
+    TERMINATED = "terminated"
+    EXPIRED = "expired"
+
+
+def event(kind: Event, upload_id: str, *, header: str, offset: int, length: int | None) -> Message:
+    """Describe a change as consumers see it: sizes in bytes, metadata decoded where it is text, base64 where it is not."""
+    name = str(uuid.uuid4())
+    body: dict[str, object] = {
+        "id": name,
+        "type": kind.value,
+        "upload_id": upload_id,
+        "size": length,
+        "offset": offset,
+        "metadata": _readable(header),
+    }
+    return Message(id=name, kind=kind.value, upload_id=upload_id, body=body)
+
+
+def finalize(upload_id: str) -> Message:
+    """Ask whoever finalizes to finish the upload, or the finals that waited for it."""
+    return Message(id=str(uuid.uuid4()), kind=FINALIZE, upload_id=upload_id)
+
+
+def completion(upload: Upload, size: int) -> tuple[Message, ...]:
+    """Say that a file is there; a partial is no file (rule N2), but its finals may have waited for it."""
+    if upload.role is Role.PARTIAL:
+        return (finalize(upload.id),)
+    return (event(Event.FINALIZED, upload.id, header=upload.metadata, offset=size, length=size),)
+
+
+def _readable(header: str) -> dict[str, str | None]:
+    try:
+        pairs = metadata.parse(header)
+    except metadata.BadMetadata:
+        return {}
+    return {key: value if value is None else _text(value) for key, value in pairs.items()}
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()

@@ -1,0 +1,194 @@
+"""What time brings: uploads that expire, partials that are done with, leftovers (promise 5).
+
+Nothing is deleted by its age: the row changes first, by the database's clock, and what it names goes afterwards. A
+tombstone is looked at again by each sweep, for what a lost answer or a late writer left.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from tusfm.domain.errors import TusfmError, Unavailable
+from tusfm.domain.upload import State, Upload
+from tusfm.engine.events import Event, event
+from tusfm.engine.finalization import Finalizer
+from tusfm.engine.outbox import Outbox
+from tusfm.engine.writing import Layout
+from tusfm.ports.metadata import Metadata
+from tusfm.ports.storage import MultipartStorage, Storage
+
+DUTY = "sweep"
+FILES_DUTY = "sweep files"
+DAY_SECONDS = 86400.0
+MARKER = "work/marker/"
+RESUME_SECONDS = 5.0
+BATCH = 500
+
+log = logging.getLogger(__name__)
+
+
+class Sweep:
+    """Frees what is no longer needed; one process at a time does."""
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        layout: Layout,
+        storage: Storage,
+        outbox: Outbox,
+        process: str,
+        multipart: MultipartStorage | None = None,
+    ) -> None:
+        """Take the ports and this process's name; *multipart* is the storage again, if it has multipart uploads."""
+        self._metadata = metadata
+        self._layout = layout
+        self._storage = storage
+        self._outbox = outbox
+        self._process = process
+        self._multipart = multipart
+
+    async def run(self, every: float) -> None:
+        """Sweep every so many seconds, for as long as the process lives."""
+        while True:
+            await asyncio.sleep(every)
+            try:
+                if await self._metadata.lead(DUTY, self._process, every):
+                    await self.sweep()
+            except TusfmError as error:
+                log.info("the sweep goes on later: %s", error)
+
+    async def sweep(self) -> dict[str, int]:
+        """Do all of it once; returns how many uploads expired, were freed, and were buried, and how many objects went."""
+        done = {
+            "expired": await self._expire(),
+            "freed": await self._free(),
+            "buried": await self._bury(),
+            "leftovers": await self._leftovers(),
+        }
+        self._outbox.kick()
+        return done
+
+    async def _expire(self) -> int:
+        count = 0
+        while overdue := await self._metadata.overdue(BATCH):
+            expired = [row for upload_id in overdue if (row := await self._expire_one(upload_id))]
+            count += len(expired)
+            if not expired:
+                break
+        return count
+
+    async def _expire_one(self, upload_id: str) -> Upload | None:
+        upload = await self._metadata.find(upload_id)
+        if upload is None:
+            return None
+        message = event(
+            Event.EXPIRED,
+            upload_id,
+            header=upload.metadata,
+            offset=upload.offset,
+            length=upload.length,
+        )
+        row = await self._metadata.expire(upload_id, message)
+        if row is not None:
+            await self._remove(row)
+        return row
+
+    async def _free(self) -> int:
+        rows = [await self._metadata.free(upload_id) for upload_id in await self._metadata.freeable(BATCH)]
+        for row in rows:
+            if row is not None:
+                await self._remove(row)
+        return sum(row is not None for row in rows)
+
+    async def _bury(self) -> int:
+        count = 0
+        for upload in await self._metadata.tombstones(BATCH):
+            if await self._remove(upload):
+                count += await self._metadata.bury(upload.id)
+        return count
+
+    async def _remove(self, row: Upload) -> bool:
+        try:
+            await self._layout.remove(row)
+        except Unavailable as error:
+            log.info("upload %s: its bytes are left to the next sweep: %s", row.id, error)
+            return False
+        return True
+
+    async def _leftovers(self) -> int:
+        """Delete what no row names, of uploads that no longer receive or whose epoch is above the key's.
+
+        What has no row at all goes only under `work/`, and only while the marker names this database's deployment.
+        All files are looked at once a day, for there may be millions.
+        """
+        ours = await self._marked()
+        count = await self._delete_left("work/", strange=ours)
+        if await self._metadata.lead(FILES_DUTY, self._process, DAY_SECONDS):
+            count += await self._delete_left("files/", strange=False)
+            count += await self._abort_left()
+        return count
+
+    async def _delete_left(self, prefix: str, *, strange: bool) -> int:
+        count = 0
+        async for key in self._storage.keys(prefix):
+            if not key.startswith(MARKER) and await self._is_left(key, strange=strange):
+                await self._storage.delete([key])
+                count += 1
+        return count
+
+    async def _abort_left(self) -> int:
+        count = 0
+        if self._multipart is not None:
+            async for key, multipart in self._multipart.multiparts("files/"):
+                upload = await self._metadata.find(_id_in(key))
+                if upload is not None and upload.multipart != multipart and _behind(key, upload):
+                    await self._multipart.abort(key, multipart)
+                    count += 1
+        return count
+
+    async def _is_left(self, key: str, *, strange: bool) -> bool:
+        upload = await self._metadata.find(_id_in(key))
+        if upload is None:
+            return strange
+        if key == upload.object_key or not _behind(key, upload):
+            return False
+        return all(extent.key != key for extent in await self._metadata.extents(upload.id))
+
+    async def _marked(self) -> bool:
+        """Tell whether storage is this deployment's alone; the first to come writes its marker."""
+        ours = MARKER + await self._metadata.deployment()
+        markers = [key async for key in self._storage.keys(MARKER)]
+        if not markers:
+            await self._storage.put(ours, [])
+            return True
+        return markers == [ours]
+
+    async def orphans(self) -> AsyncIterator[str]:
+        """Name files that have no row; they are never deleted: another deployment, or a restored database, may own them."""
+        async for key in self._storage.keys("files/"):
+            if await self._metadata.find(_id_in(key)) is None:
+                yield key
+
+
+async def resume(finalizer: Finalizer) -> None:
+    """Finish what nobody holds a lease on, every few seconds, for as long as the process lives."""
+    while True:
+        try:
+            await finalizer.resume()
+        except TusfmError as error:
+            log.info("finalizing goes on later: %s", error)
+        await asyncio.sleep(RESUME_SECONDS)
+
+
+def _id_in(key: str) -> str:
+    return key.split("/")[1]
+
+
+def _behind(key: str, upload: Upload) -> bool:
+    """Tell whether nobody can come to need the key, if the row does not name it: its epoch, or its lease, is over."""
+    if upload.state not in {State.RECEIVING, State.FINALIZING}:
+        return True
+    *_, kind, last = key.split("/")
+    number = last.partition("-")[0]
+    present = upload.lease if kind == "l" else upload.epoch
+    return number.isdecimal() and int(number) < present

@@ -1,0 +1,128 @@
+"""From `finalizing` to `available`: one attempt at a time, by whoever holds the lease (promise 4)."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from tusfm.domain.errors import BytesLost, Fenced, SegmentBusy, Unavailable
+from tusfm.domain.upload import Role, State, Upload
+from tusfm.engine.events import Event, completion, event, finalize
+from tusfm.engine.outbox import Outbox
+from tusfm.engine.writing import Layout
+from tusfm.ports.metadata import Metadata
+from tusfm.ports.storage import Source
+
+RENEW_SECONDS = 10.0  # a lease lasts 30
+MOST_PAUSE_SECONDS = 30.0
+FIRST_PAUSE_SECONDS = 0.5
+LOST = "The bytes are gone from storage."
+"""The error that a row keeps from the first look to the second, 30 seconds later: a storage may take long over a Complete."""
+
+log = logging.getLogger(__name__)
+
+
+class Finalizer:
+    """Finishes uploads; its attempts are idempotent, and harmless when two make them at once."""
+
+    def __init__(self, metadata: Metadata, layout: Layout, outbox: Outbox, max_size: int | None) -> None:
+        """Take the ports; *max_size* bounds a final's sum."""
+        self._metadata = metadata
+        self._layout = layout
+        self._outbox = outbox
+        self._max_size = max_size
+
+    async def finalize(self, upload_id: str) -> None:
+        """Make one attempt, unless somebody else holds the lease or the upload's pause is not over.
+
+        What may pass is not raised: the row keeps the error and the time of the next attempt. A partial that is
+        available already is asked after for its finals.
+        """
+        upload = await self._metadata.take(upload_id)
+        if upload is None:
+            await self._ripen_finals(upload_id)
+            return
+        with contextlib.suppress(Fenced):
+            async with self._renewed(upload):
+                await self._attempt(upload)
+
+    async def _attempt(self, upload: Upload) -> None:
+        try:
+            key = await self._assemble(upload)
+        except BytesLost as error:
+            await self._lost(upload, error)
+        except (Unavailable, SegmentBusy) as error:
+            await self._postpone(upload, str(error))
+        else:
+            await self._metadata.publish(upload.id, upload.lease, key, completion(upload, upload.offset))
+            self._outbox.kick()
+
+    async def _assemble(self, upload: Upload) -> str:
+        if upload.role is not Role.FINAL:
+            return await self._layout.assemble(upload)
+        partials = await self._metadata.partials(upload.id)
+        sources = [Source(one.object_key, 0, one.offset) for one in partials if one.object_key]
+        if len(sources) != len(partials) or any(one.state is not State.AVAILABLE for one in partials):
+            msg = "A partial upload is gone."
+            raise BytesLost(msg)
+        return await self._layout.compose(upload, sources)
+
+    async def _lost(self, upload: Upload, error: BytesLost) -> None:
+        log.warning("upload %s: %s (%s)", upload.id, LOST, error)
+        if upload.error != LOST:
+            await self._metadata.postpone(upload.id, upload.lease, LOST, MOST_PAUSE_SECONDS)
+            return
+        message = event(Event.FAILED, upload.id, header=upload.metadata, offset=upload.offset, length=upload.length)
+        await self._metadata.fail(upload.id, upload.lease, f"{LOST} {error}", [message])
+        self._outbox.kick()
+
+    async def _postpone(self, upload: Upload, error: str) -> None:
+        pause = min(MOST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(upload.attempts, 10))
+        log.info("upload %s is tried again in %g s: %s", upload.id, pause, error)
+        await self._metadata.postpone(upload.id, upload.lease, error, pause)
+
+    @contextlib.asynccontextmanager
+    async def _renewed(self, upload: Upload) -> AsyncIterator[None]:
+        """Renew the lease meanwhile; losing it ends the attempt."""
+        attempt = asyncio.current_task()
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(RENEW_SECONDS)
+                try:
+                    await self._metadata.renew(upload.id, upload.lease)
+                except Fenced:
+                    assert attempt is not None
+                    attempt.cancel()
+                    return
+                except Unavailable:
+                    continue
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not renewing.done():
+                raise
+            assert attempt is not None
+            attempt.uncancel()
+            log.info("upload %s: somebody else finishes it", upload.id)
+        finally:
+            renewing.cancel()
+
+    async def _ripen_finals(self, partial_id: str) -> None:
+        """A partial is complete: finals whose last one it was can be finished (rule U1)."""
+        for final_id in await self._metadata.finals(partial_id):
+            await self._ripen(final_id)
+
+    async def _ripen(self, final_id: str) -> None:
+        """Let a final be finished if all its partials are available."""
+        if await self._metadata.ripen(final_id, self._max_size, [finalize(final_id)]):
+            self._outbox.kick()
+
+    async def resume(self, limit: int = 100) -> None:
+        """Finish what nobody holds a lease on: broker or no broker."""
+        for final_id in await self._metadata.ripe(limit):
+            await self._ripen(final_id)
+        for upload_id in await self._metadata.unfinished(limit):
+            await self.finalize(upload_id)

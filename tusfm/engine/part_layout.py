@@ -1,0 +1,180 @@
+"""An upload on a storage of write-once objects: parts, tails and pieces, completed or composed into the object."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+
+from tusfm.domain.errors import BytesLost, Fenced
+from tusfm.domain.upload import Extent, ExtentKind, State, Upload
+from tusfm.engine.budget import Budget
+from tusfm.engine.composition import CopyPart, GatherPart, plan
+from tusfm.engine.parts import (
+    GATHERS_AT_ONCE,
+    MOST_TAILS,
+    Kept,
+    PartWriter,
+    Stretch,
+    object_key,
+    part_size,
+    piece_of,
+    tail_key,
+)
+from tusfm.engine.writing import Change, Placement, Position
+from tusfm.ports.metadata import Metadata
+from tusfm.ports.storage import MultipartStorage, Part, Source
+
+COPIES_AT_ONCE = 4  # inside the storage, so they cost this process nothing but a connection each
+
+
+class PartLayout:
+    """Layout for MultipartStorage."""
+
+    small = 4 * 1024 * 1024
+
+    def __init__(self, storage: MultipartStorage, metadata: Metadata, budget: Budget) -> None:
+        """Take the ports and the memory to work with."""
+        self._storage = storage
+        self._metadata = metadata
+        self._budget = budget
+        self._kept = Kept(budget)
+        self._gathers = asyncio.Semaphore(GATHERS_AT_ONCE)
+
+    def writer(
+        self,
+        position: Position,
+        extents: list[Extent],
+        *,
+        commits: bool,
+        wake: Callable[[], None],
+    ) -> PartWriter:
+        """Make the writer of a claim."""
+        return PartWriter(
+            position,
+            self._storage,
+            extents,
+            self._budget,
+            self._kept,
+            commits=commits,
+            gathers=self._gathers,
+            wake=wake,
+        )
+
+    async def place(self, upload: Upload, pieces: Sequence[bytes], total: int | None) -> Placement | None:
+        """Put a whole file as its object, and a few bytes of a longer one as a tail; parts need a claim."""
+        size = sum(map(len, pieces))
+        reached = upload.offset + size
+        name = f"{upload.epoch + 1}-{secrets.token_hex(4)}"
+        if reached == total:
+            if upload.offset or upload.multipart:
+                return None
+            key = f"files/{upload.id}/{name}"
+            await self._storage.put(key, pieces)
+            return Placement(Change(reached=reached, state=State.AVAILABLE, object_key=key, seizes=True), [key])
+        tails = await self._metadata.extents(upload.id, ExtentKind.TAIL) if upload.offset else []
+        base = tails[0].start if tails else upload.offset
+        if reached - base >= part_size(total) or len(tails) >= MOST_TAILS:
+            return None
+        key = tail_key(upload.id, upload.epoch + 1, name.rpartition("-")[2])
+        await self._storage.put(key, pieces)
+        tail = Extent(ExtentKind.TAIL, upload.offset, size, key)
+        return Placement(
+            Change(reached=reached, add=[tail], seizes=True),
+            [key],
+            counted=lambda: self._keep(upload, base, pieces, reached),
+        )
+
+    def _keep(self, upload: Upload, base: int, pieces: Sequence[bytes], reached: int) -> None:
+        """Leave the tail's bytes in memory, behind those that are there already."""
+        kept = self._kept.take(upload.id)
+        if kept is None or kept.base != base or kept.end != upload.offset:
+            kept = Stretch(base, upload.offset, upload.offset)
+        kept.pieces += pieces
+        kept.end = reached
+        self._kept.put(upload.id, kept)
+
+    async def assemble(self, upload: Upload) -> str:
+        """Complete the upload's only multipart upload, or compose the pieces of several."""
+        pieces = await self._metadata.extents(upload.id, ExtentKind.PIECE)
+        parts = await self._metadata.extents(upload.id, ExtentKind.PART)
+        if parts:
+            multipart = "" if _composes(upload) else upload.multipart or ""
+            pieces.append(await piece_of(self._storage, parts[0].key, multipart, parts))
+        if len(pieces) == 1:
+            return pieces[0].key
+        return await self.compose(upload, [Source(piece.key, 0, piece.length) for piece in pieces])
+
+    async def compose(self, upload: Upload, sources: Sequence[Source]) -> str:
+        """Copy the sources into one object inside the storage, going on where a holder of the lease before left off."""
+        total = sum(source.length for source in sources)
+        steps = plan(sources)
+        if not steps:
+            key = f"files/{upload.id}/l/{upload.lease}"
+            await self._storage.put(key, [])
+            return key
+        key, multipart, done = await self._composition(upload)
+        parts = {part.number: part for part in done}
+        at_once = asyncio.Semaphore(COPIES_AT_ONCE)
+
+        async def copy(step: CopyPart | GatherPart) -> None:
+            async with at_once:
+                part = Part(step.number, await self._compose_part(key, multipart, step))
+                await self._metadata.composed(upload.id, upload.lease, part)
+                parts[part.number] = part
+
+        waiting = [copy(step) for step in steps if step.number not in parts]
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        await self._complete(key, multipart, [parts[number] for number in sorted(parts)], total)
+        return key
+
+    async def _composition(self, upload: Upload) -> tuple[str, str, list[Part]]:
+        if _composes(upload) and upload.object_key and upload.multipart:
+            return upload.object_key, upload.multipart, await self._metadata.parts_composed(upload.id, upload.lease)
+        key = f"files/{upload.id}/l/{upload.lease}"
+        multipart = await self._storage.begin(key)
+        try:
+            await self._metadata.composing(upload.id, upload.lease, key, multipart)
+        except Fenced:
+            await self._storage.abort(key, multipart)
+            raise
+        return key, multipart, []
+
+    async def _compose_part(self, key: str, multipart: str, step: CopyPart | GatherPart) -> str:
+        if isinstance(step, CopyPart):
+            return await self._storage.copy_part(key, multipart, step.number, step.source)
+        async with self._gathers:
+            pieces = [
+                piece
+                for source in step.sources
+                async for piece in self._storage.read(source.key, source.start, source.length)
+            ]
+            return await self._storage.put_part(key, multipart, step.number, pieces)
+
+    async def _complete(self, key: str, multipart: str, parts: Sequence[Part], total: int) -> None:
+        try:
+            await self._storage.complete(key, multipart, parts)
+        except BytesLost:
+            if await self._storage.size(key) != total:
+                raise
+            return
+        if await self._storage.size(key) != total:
+            msg = "A composed object is not there, or has another size."
+            raise BytesLost(msg)
+
+    async def remove(self, upload: Upload) -> None:
+        """Abort what is unfinished, and delete what the row names."""
+        if upload.multipart and upload.object_key:
+            await self._storage.abort(upload.object_key, upload.multipart)
+        keys = {one.key for one in await self._metadata.extents(upload.id)}
+        keys |= {key for key in (upload.object_key, object_key(upload.id, upload.epoch)) if key}
+        await self._storage.delete(sorted(keys))
+
+    async def discard(self, keys: Sequence[str]) -> None:
+        """Delete objects that no row names."""
+        await self._storage.delete(keys)
+
+
+def _composes(upload: Upload) -> bool:
+    """Whether the multipart upload in the row is a composition's and not the upload's own."""
+    return upload.object_key is not None and "/l/" in upload.object_key

@@ -1,0 +1,490 @@
+"""Writing to a storage of write-once objects: full parts travel while more arrives, the rest becomes tails.
+
+The *open stretch* is what lies behind the last part: the bytes of committed tails, and those that no object holds yet.
+As soon as it fills a part it travels as one (promise 7: each byte is written at most twice and read back at most once).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from tusfm.domain.errors import BytesLost, Fenced
+from tusfm.domain.upload import Extent, ExtentKind, State
+from tusfm.engine.budget import Account, Budget
+from tusfm.engine.writing import Change, Position
+from tusfm.ports.storage import MultipartStorage, Part
+
+MIB = 1024 * 1024
+PART_BYTES = 8 * MIB
+LARGE_PART_BYTES = 32 * MIB
+LARGE_UPLOAD_BYTES = 80_000_000_000  # above it, 9,000 parts of 8 MiB do not suffice
+IN_FLIGHT = 2  # parts of one upload on their way at once: one does not fill the storage, three cost memory
+MOST_TAILS = 256
+TURN_NUMBERS = 9_000  # of the 10,000 that S3 allows
+TURN_MS = 12 * 3600 * 1000  # half of the shortest age at which a storage is known to abort multipart uploads
+GATHERS_AT_ONCE = 2  # reads of tails that a process holds in memory beyond what senders brought
+
+
+def object_key(upload_id: str, epoch: int, turn: int = 0) -> str:
+    """Name an object, or a multipart upload, of an epoch; a later one of the same epoch bears its turn."""
+    return f"files/{upload_id}/{epoch}" + (f"-{turn}" if turn else "")
+
+
+def tail_key(upload_id: str, epoch: int, sequence: int | str) -> str:
+    """Name a tail; the sequence never repeats within an epoch."""
+    return f"work/{upload_id}/t/{epoch}-{sequence}"
+
+
+def part_size(length: int | None) -> int:
+    """Bytes of a full part (promise 9)."""
+    return LARGE_PART_BYTES if length is not None and length > LARGE_UPLOAD_BYTES else PART_BYTES
+
+
+@dataclass(slots=True)
+class Stretch:
+    """The open stretch [base, end): *pieces* hold [memory, end) of it, *tails* its committed part."""
+
+    base: int
+    end: int
+    memory: int
+    pieces: list[bytes] = field(default_factory=list)
+    tails: list[Extent] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the stretch."""
+        return self.end - self.base
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory."""
+        return self.end - self.memory
+
+    def after(self, offset: int) -> list[bytes]:
+        """Return the pieces behind the offset, which lies where a piece begins."""
+        at = self.memory
+        for index, piece in enumerate(self.pieces):
+            if at == offset:
+                return self.pieces[index:]
+            at += len(piece)
+        return []
+
+    def drop(self, offset: int) -> int:
+        """Forget what lies before the offset; returns the bytes freed."""
+        freed = max(0, offset - self.memory)
+        if freed:
+            self.pieces = self.after(offset)
+            self.memory = offset
+        return freed
+
+
+class Kept:
+    """Stretches of uploads that nobody writes just now: the next PATCH on this process reads nothing back (promise 7)."""
+
+    def __init__(self, budget: Budget) -> None:
+        """Keep them within the budget, and give them up first."""
+        self._budget = budget
+        self._stretches: dict[str, Stretch] = {}
+
+    def put(self, upload_id: str, stretch: Stretch) -> None:
+        """Keep the bytes of committed tails."""
+        self.take(upload_id)
+        self._stretches[upload_id] = stretch
+        self._budget.used += stretch.held
+        self._budget.keep(upload_id, lambda: self._drop(upload_id))
+
+    def take(self, upload_id: str) -> Stretch | None:
+        """Hand the bytes over, or nothing."""
+        self._budget.forget(upload_id)
+        return self._drop(upload_id)
+
+    def _drop(self, upload_id: str) -> Stretch | None:
+        stretch = self._stretches.pop(upload_id, None)
+        if stretch:
+            self._budget.used -= stretch.held
+        return stretch
+
+
+@dataclass(slots=True)
+class Flight:
+    """A part on its way: its extent lacks the etag, *gathered* are tails that it makes needless."""
+
+    task: asyncio.Task[str]
+    extent: Extent
+    gathered: list[Extent]
+    held: int
+
+
+class Numbers:
+    """Part numbers: reserved in the row before use, a few ahead, and given back if they were not used."""
+
+    def __init__(self, first: int) -> None:
+        """Begin behind those that the row has given out."""
+        self.next = self.end = first
+        self.ordered = 0  # to be reserved by the next commit
+
+    def order(self) -> int:
+        """Return how many the next commit reserves, to stay IN_FLIGHT ahead."""
+        self.ordered = max(0, IN_FLIGHT - (self.end - self.next))
+        return self.ordered
+
+    def spare(self) -> int:
+        """Return the reserved numbers that no part was sent under, as a negative reservation."""
+        self.ordered = self.next - self.end
+        return self.ordered
+
+    def confirmed(self) -> None:
+        """The commit is done."""
+        self.end += self.ordered
+        self.ordered = 0
+
+
+class PartWriter:
+    """Writer for one claim on a multipart storage."""
+
+    def __init__(  # noqa: PLR0913  what a layout shares with its writers
+        self,
+        position: Position,
+        storage: MultipartStorage,
+        tails: list[Extent],
+        budget: Budget,
+        kept: Kept,
+        *,
+        commits: bool,
+        gathers: asyncio.Semaphore,
+        wake: Callable[[], None],
+    ) -> None:
+        """Take the claim's row and tails. *commits* False: nothing counts before finish (a checksum is to be checked)."""
+        self._position = position
+        self._storage = storage
+        self._metadata = position.metadata
+        self._id, self._epoch = position.upload.id, position.upload.epoch
+        self._commits = commits
+        self._gathers = gathers
+        self._wake = wake
+        self._part_size = part_size(position.upload.length)
+        self._budget, self._kept = budget, kept
+        self._account: Account = budget.account(self)
+        base = tails[0].start if tails else position.offset
+        self._stretch = self._resume(base, tails)
+        self._account.hold(self._stretch.held)
+        self._durable = position.offset  # what storage has confirmed without a gap
+        self._landed: list[Extent] = []  # durable and not committed
+        self._needless: list[Extent] = []  # committed tails whose bytes a landed part has
+        self._trash: list[str] = []  # keys that were never committed and no longer will be
+        self._flights: deque[Flight] = deque()
+        self._numbers = Numbers(position.upload.next_part)
+        self._multipart = position.upload.multipart
+        self._key = position.upload.object_key or ""
+        self._began = position.upload.multipart_at or position.upload.seen_at
+        self._turns = 0
+        self._sequence = 0
+        self._short = self._spilling = self._busy = False
+
+    def _resume(self, base: int, tails: list[Extent]) -> Stretch:
+        kept = self._kept.take(self._id)
+        if kept and kept.base == base and kept.end == self._position.offset:
+            kept.tails = list(tails)
+            return kept
+        return Stretch(base, self._position.offset, self._position.offset, [], list(tails))
+
+    # What the budget asks
+
+    @property
+    def wish(self) -> int:
+        """Bytes until the stretch fills a part."""
+        return max(0, self._part_size - self._stretch.size)
+
+    @property
+    def most(self) -> int:
+        """A part that fills up, and those in flight."""
+        return (IN_FLIGHT + 1) * self._part_size
+
+    def travel(self) -> None:
+        """Let the stretch travel as a short part, if it is long enough for one."""
+        if self._stretch.size >= self._storage.min_part and len(self._flights) < IN_FLIGHT:
+            self._short = True
+            self._wake()
+
+    def shed(self) -> None:
+        """Forget bytes that tails hold; they are read back when they are gathered."""
+        if not self._busy:
+            self._account.free(self._stretch.drop(self._durable if self._stretch.tails else self._stretch.memory))
+
+    def spill(self) -> None:
+        """Make an early tail and forget its bytes."""
+        self._spilling = True
+        self._wake()
+
+    # What the receiver asks
+
+    @property
+    def offset(self) -> int:
+        """The committed offset."""
+        return self._position.offset
+
+    @property
+    def fed(self) -> int:
+        """The offset behind all that was fed."""
+        return self._stretch.end
+
+    def feed(self, piece: bytes) -> bool:
+        """Take bytes; True when a part is full."""
+        self._stretch.pieces.append(piece)
+        self._stretch.end += len(piece)
+        self._account.hold(len(piece))
+        return self._stretch.size >= self._part_size
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the sender should wait."""
+        return self._account.crowded
+
+    async def room(self) -> None:
+        """Wait until more may be fed."""
+        await self._account.room()
+
+    async def advance(self) -> None:
+        """Commit what has landed, and send what is full."""
+        await self._land()
+        least = self._storage.min_part if self._short else self._part_size
+        if self._stretch.size >= least and len(self._flights) < IN_FLIGHT and not self._whole:
+            self._short = False
+            await self._send()
+        if self._spilling:
+            self._spilling = False
+            await self._spill()
+
+    async def checkpoint(self) -> None:
+        """Make everything that was fed durable and commit it."""
+        await self._land(everything=True)
+        if self._commits and self.fed > self._durable and not self._whole:
+            await self._tail()
+            await self._commit()
+
+    async def finish(self, length: int | None) -> None:
+        """Commit what is left and let the upload go; when it is whole it is `available` or `finalizing`."""
+        await self._land(everything=True)
+        total = length if length is not None else self._position.upload.length
+        if self.fed == total:
+            await self._end(length)
+        elif self.fed == self.offset:
+            await self._position.release()
+        else:
+            await (self._send() if self._stretch.size >= self._storage.min_part else self._tail())
+            await self._land(everything=True, commit=False)
+            await self._commit(length=length, releases=True)
+            self._keep()
+
+    async def close(self) -> None:
+        """Let parts that are still on their way end, and give the memory back."""
+        if self._flights:
+            await asyncio.wait([flight.task for flight in self._flights])
+            for flight in self._flights:
+                flight.task.cancelled() or flight.task.exception()
+            self._flights.clear()
+        self._budget.close(self._account)
+
+    # Parts
+
+    @property
+    def _whole(self) -> bool:
+        return self.fed == self._position.upload.length
+
+    async def _send(self) -> None:
+        """Send the open stretch as a part, and begin a new one."""
+        number = await self._number()
+        lacking = await self._lacking()
+        stretch = self._stretch
+        self._stretch = Stretch(stretch.end, stretch.end, stretch.end)
+        self._busy = False
+        extent = Extent(ExtentKind.PART, stretch.base, stretch.size, self._key, number)
+        task = asyncio.create_task(self._put_part(number, lacking + stretch.pieces))
+        task.add_done_callback(lambda _: self._wake())
+        held = stretch.held + sum(map(len, lacking))
+        self._flights.append(Flight(task, extent, stretch.tails, held))
+
+    async def _put_part(self, number: int, pieces: Sequence[bytes]) -> str:
+        assert self._multipart is not None
+        return await self._storage.put_part(self._key, self._multipart, number, pieces)
+
+    async def _lacking(self) -> list[bytes]:
+        """Read back what the stretch has no longer in memory; from here on nothing of it is shed."""
+        self._busy = True
+        stretch = self._stretch
+        lost = stretch.memory - stretch.base
+        if not lost:
+            return []
+        pieces = []
+        async with self._gathers:
+            for tail in stretch.tails:
+                if tail.end <= stretch.memory:
+                    pieces += [piece async for piece in self._storage.read(tail.key, 0, tail.length)]
+        self._account.hold(lost)
+        return pieces
+
+    async def _number(self) -> int:
+        if self._multipart is not None and self._worn:
+            await self._turn()
+        if self._multipart is None:
+            await self._begin()
+        numbers = self._numbers
+        if numbers.next == numbers.end:
+            numbers.next = await self._metadata.reserve(self._id, self._epoch, IN_FLIGHT)
+            numbers.end = numbers.next + IN_FLIGHT
+        numbers.next += 1
+        return numbers.next - 1
+
+    @property
+    def _worn(self) -> bool:
+        age = self._position.upload.seen_at - self._began
+        return self._numbers.next > TURN_NUMBERS or age > TURN_MS
+
+    async def _begin(self) -> None:
+        self._key = object_key(self._id, self._epoch, self._turns)
+        self._turns += 1
+        multipart = await self._storage.begin(self._key)
+        numbers = self._numbers
+        try:
+            numbers.next = await self._metadata.begin_multipart(self._id, self._epoch, self._key, multipart, IN_FLIGHT)
+        except Fenced:
+            await self._storage.abort(self._key, multipart)
+            raise
+        numbers.end = numbers.next + IN_FLIGHT
+        self._multipart = multipart
+        self._began = self._position.upload.seen_at
+
+    async def _turn(self) -> None:
+        """Complete a worn multipart upload into a piece; no part of it may be on its way."""
+        await self._land(everything=True)
+        assert self._multipart is not None
+        extents = await self._metadata.extents(self._id, ExtentKind.PART)
+        piece = await piece_of(self._storage, self._key, self._multipart, extents) if extents else None
+        if piece is None:
+            await self._storage.abort(self._key, self._multipart)
+        await self._metadata.turn(self._id, self._epoch, self._multipart, piece)
+        self._multipart = None
+        self._numbers = Numbers(1)
+
+    async def _land(self, *, everything: bool = False, commit: bool = True) -> None:
+        """Take parts that storage has confirmed, in order; a part behind a missing one does not count."""
+        flights = self._flights
+        while flights and (everything or flights[0].task.done()):
+            etag = await flights[0].task
+            flight = flights.popleft()
+            self._account.free(flight.held)
+            self._took(replace(flight.extent, etag=etag), flight.gathered)
+        if commit and self._commits and self._landed:
+            await self._commit()
+
+    def _took(self, extent: Extent, gathered: Sequence[Extent]) -> None:
+        self._durable = extent.end
+        never = [one for one in gathered if one in self._landed]
+        self._trash += [one.key for one in never]
+        self._needless += [one for one in gathered if one not in never]
+        self._landed = [*(one for one in self._landed if one not in never), extent]
+
+    # Tails
+
+    async def _tail(self) -> None:
+        """Put the bytes that no object holds yet into a tail of their own; many tails become one."""
+        stretch = self._stretch
+        end = stretch.end
+        gathered: list[Extent] = []
+        pieces = stretch.after(self._durable)
+        start = self._durable
+        if len(stretch.tails) >= MOST_TAILS:
+            pieces = await self._lacking() + stretch.pieces
+            start, end, gathered = stretch.base, stretch.end, stretch.tails
+        self._sequence += 1
+        tail = Extent(ExtentKind.TAIL, start, end - start, tail_key(self._id, self._epoch, self._sequence))
+        await self._storage.put(tail.key, pieces)
+        self._took(tail, gathered)
+        stretch.tails = [*(one for one in stretch.tails if one not in gathered), tail]
+        if gathered:
+            self._busy = False
+            self._account.free(stretch.memory - stretch.base)
+
+    async def _spill(self) -> None:
+        """Memory is short: a tail now, and its bytes leave memory; with a checksum it waits for its commit."""
+        await self._land(everything=True)
+        if self.fed > self._durable and not self._whole:
+            await self._tail()
+            if self._commits:
+                await self._commit()
+        self._account.free(self._stretch.drop(self._durable))
+
+    # Commits
+
+    async def _commit(
+        self,
+        *,
+        length: int | None = None,
+        state: State | None = None,
+        releases: bool = False,
+        key: str | None = None,
+    ) -> None:
+        """Commit what has landed, then delete the tails that it made needless."""
+        reserve = self._numbers.spare() if releases else self._numbers.order() if self._flights else 0
+        gone, trash = self._needless, self._trash
+        change = Change(
+            reached=self._durable,
+            add=self._landed,
+            remove=gone,
+            length=length,
+            state=state,
+            object_key=key,
+            reserve=0 if state else reserve,
+        )
+        await self._position.commit(change, releases=releases)
+        if not state:
+            self._numbers.confirmed()
+        self._landed, self._needless, self._trash = [], [], []
+        if gone or trash:
+            await self._storage.delete([*(tail.key for tail in gone), *trash])
+
+    async def _end(self, length: int | None) -> None:
+        """The upload is whole: its last part, or one object when it has no parts."""
+        if self._stretch.base == 0 and self._multipart is None and not self._landed:
+            await self._one_shot(length)
+            return
+        if self._stretch.size:
+            await self._send()
+            await self._land(everything=True, commit=False)
+        await self._commit(length=length, state=State.FINALIZING, releases=True)
+
+    async def _one_shot(self, length: int | None) -> None:
+        """Everything fits into one object: no multipart upload, no task (promise 7)."""
+        key = object_key(self._id, self._epoch)
+        lacking = await self._lacking()
+        await self._storage.put(key, lacking + self._stretch.pieces)
+        self._needless += self._stretch.tails
+        self._durable = self.fed
+        await self._commit(length=length, state=State.AVAILABLE, releases=True, key=key)
+
+    def _keep(self) -> None:
+        """Leave the bytes of the tails in memory for the next PATCH."""
+        stretch = self._stretch
+        if stretch.tails and stretch.held:
+            self._account.free(stretch.held)
+            self._kept.put(self._id, stretch)
+            self._stretch = Stretch(stretch.end, stretch.end, stretch.end)
+
+
+async def piece_of(storage: MultipartStorage, key: str, multipart: str, parts: Sequence[Extent]) -> Extent:
+    """Complete a multipart upload and return it as a piece, once the object was seen with the right size.
+
+    A lost answer looks like an unknown multipart upload; the key is this one's own, so the size is proof. BytesLost.
+    """
+    size = sum(part.length for part in parts)
+    try:
+        await storage.complete(key, multipart, [Part(part.number, part.etag) for part in parts])
+    except BytesLost:
+        if await storage.size(key) != size:
+            raise
+    else:
+        if await storage.size(key) != size:
+            msg = "A completed piece is not there, or has another size."
+            raise BytesLost(msg)
+    return Extent(ExtentKind.PIECE, parts[0].start, size, key)

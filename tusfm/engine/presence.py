@@ -1,0 +1,106 @@
+"""The writers of this process, and what other processes want of them.
+
+The row names the writer's process, so a status request or a deletion anywhere reaches it: each process asks the database
+once for all its uploads, and keeps a heartbeat there, so that nobody waits for a dead one.
+"""
+
+import asyncio
+import contextlib
+import logging
+
+from tusfm.domain.errors import Unavailable
+from tusfm.domain.upload import State
+from tusfm.engine.receiving import Receiver
+from tusfm.ports.metadata import Heard, Metadata
+
+LISTEN_SECONDS = 0.1
+BEAT_SECONDS = 2.0  # a heartbeat is fresh for 5
+ANSWER_SECONDS = 1.0  # how long a status request waits for the writer (rule H6)
+LOOK_SECONDS = 0.05
+
+log = logging.getLogger(__name__)
+
+
+class Presence:
+    """Who writes here."""
+
+    def __init__(self, metadata: Metadata, process: str) -> None:
+        """Take this process's random name, which its claims bear."""
+        self._metadata = metadata
+        self.process = process
+        self._receivers: dict[str, Receiver] = {}
+        self._busy = asyncio.Event()
+        self._beaten = float("-inf")
+        self._draining = False
+
+    def enter(self, receiver: Receiver) -> None:
+        """Register the newest writer of an upload; the one before it is fenced at once."""
+        before = self._receivers.get(receiver.upload_id)
+        if before is not None:
+            before.fence()
+        self._receivers[receiver.upload_id] = receiver
+        self._busy.set()
+        if self._draining:
+            receiver.drain()
+
+    def leave(self, receiver: Receiver) -> None:
+        """Forget a writer, unless a newer one stands in its place."""
+        if self._receivers.get(receiver.upload_id) is receiver:
+            del self._receivers[receiver.upload_id]
+        if not self._receivers:
+            self._busy.clear()
+
+    def fence(self, upload_id: str) -> None:
+        """The upload is deleted: its writer stops."""
+        receiver = self._receivers.get(upload_id)
+        if receiver is not None:
+            receiver.fence()
+
+    def drain(self) -> None:
+        """The process stops: every writer checkpoints and ends, those that come yet as well."""
+        self._draining = True
+        for receiver in list(self._receivers.values()):
+            receiver.drain()
+
+    async def checkpoint(self, upload_id: str) -> None:
+        """Have the upload's writer, wherever it is, commit what has arrived; a second at most."""
+        receiver = self._receivers.get(upload_id)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await (receiver.asked() if receiver else self._ask_elsewhere(upload_id))
+
+    async def _ask_elsewhere(self, upload_id: str) -> None:
+        wanted = await self._metadata.ask(upload_id)
+        while wanted:
+            await asyncio.sleep(LOOK_SECONDS)
+            upload = await self._metadata.find(upload_id)
+            wanted = upload is not None and upload.wanted and upload.writer_alive
+
+    async def run(self) -> None:
+        """Listen for as long as the process lives; a database that is away is asked again."""
+        while True:
+            await self._busy.wait()
+            try:
+                await self._beat()
+                here = list(self._receivers.values())
+                said = {heard.id: heard for heard in await self._metadata.heard(self.process)}
+                for receiver in here:
+                    self._hear(receiver, said.get(receiver.upload_id))
+            except Unavailable as error:
+                log.debug("cannot listen for status requests: %s", error)
+            await asyncio.sleep(LISTEN_SECONDS)
+
+    async def _beat(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._beaten >= BEAT_SECONDS:
+            await self._metadata.beat(self.process)
+            self._beaten = now
+
+    def _hear(self, receiver: Receiver, heard: Heard | None) -> None:
+        """A row that names another writer, or none, was taken over or deleted, unless its writer has just let it go."""
+        if self._receivers.get(receiver.upload_id) is not receiver or not receiver.running:
+            return
+        if heard is None or heard.epoch != receiver.epoch or heard.state is not State.RECEIVING:
+            receiver.fence()
+        elif heard.wanted:
+            receiver.request_checkpoint()

@@ -1,0 +1,113 @@
+"""An upload on a storage that appends: segments, joined into the object."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tusfm.domain.upload import Extent, ExtentKind, State, Upload
+from tusfm.engine.budget import Budget
+from tusfm.engine.segments import SegmentWriter, hold
+from tusfm.engine.writing import Change, Placement, Position
+from tusfm.ports.metadata import Metadata
+from tusfm.ports.storage import AppendingStorage, Source
+
+TIPS = 1000  # newest segments that a process remembers
+
+
+class SegmentLayout:
+    """Layout for AppendingStorage."""
+
+    small = 1024 * 1024
+
+    def __init__(self, storage: AppendingStorage, metadata: Metadata, budget: Budget) -> None:
+        """Take the ports and the memory to work with."""
+        self._storage = storage
+        self._metadata = metadata
+        self._budget = budget
+        self._tips: dict[str, tuple[int, Extent]] = {}
+
+    def writer(
+        self,
+        position: Position,
+        extents: list[Extent],
+        *,
+        commits: bool,
+        wake: Callable[[], None],  # noqa: ARG002  nothing happens behind this writer's back
+    ) -> SegmentWriter:
+        """Make the writer of a claim."""
+        return SegmentWriter(position, self._storage, extents, self._budget, commits=commits)
+
+    async def place(self, upload: Upload, pieces: Sequence[bytes], total: int | None) -> Placement | None:
+        """Put a whole file as its object, anything else at the end of the newest segment."""
+        reached = upload.offset + sum(map(len, pieces))
+        name = f"{upload.epoch + 1}-{secrets.token_hex(4)}"
+        if upload.offset == 0 and reached == total:
+            key = f"files/{upload.id}/{name}"
+            await self._storage.put(key, pieces)
+            return Placement(Change(reached=reached, state=State.AVAILABLE, object_key=key, seizes=True), [key])
+        return await self._append(
+            upload,
+            pieces,
+            name,
+            Change(
+                reached=reached,
+                state=State.FINALIZING if reached == total else None,
+                seizes=True,
+            ),
+        )
+
+    async def _append(self, upload: Upload, pieces: Sequence[bytes], name: str, change: Change) -> Placement | None:
+        """Append to the newest segment, which stays held until the change is committed."""
+        last = await self._newest(upload) if upload.offset else None
+        key, start = (last.key, last.start) if last else (f"work/{upload.id}/s/{name}", upload.offset)
+        segment = await (hold(self._storage, self._metadata, upload, last) if last else self._storage.open(key, 0))
+        if segment is None:
+            return None
+        try:
+            await segment.write(pieces, sync=True)
+        except BaseException:
+            await segment.close()
+            raise
+        grown = Extent(ExtentKind.SEGMENT, start, change.reached - start, key)
+        change = replace(change, add=[grown], remove=[last] if last else [])
+        return Placement(change, [] if last else [key], counted=lambda: self._remember(upload, grown), done=segment.close)
+
+    async def _newest(self, upload: Upload) -> Extent | None:
+        known = self._tips.get(upload.id)
+        if known and known[0] == upload.epoch and known[1].end == upload.offset:
+            return known[1]
+        segments = await self._metadata.extents(upload.id, ExtentKind.SEGMENT)
+        return segments[-1] if segments else None
+
+    def _remember(self, upload: Upload, tip: Extent) -> None:
+        """Save the next small PATCH a query: the row's epoch tells whether the segment is still the newest."""
+        self._tips.pop(upload.id, None)
+        self._tips[upload.id] = (upload.epoch + 1, tip)
+        if len(self._tips) > TIPS:
+            self._tips.pop(next(iter(self._tips)))
+
+    async def assemble(self, upload: Upload) -> str:
+        """Join the segments into the object."""
+        key = f"files/{upload.id}/{upload.epoch}"
+        segments = await self._metadata.extents(upload.id, ExtentKind.SEGMENT)
+        if segments:
+            await self._storage.join([Source(one.key, 0, one.length) for one in segments], key)
+        elif await self._storage.size(key) is None:
+            await self._storage.put(key, [])
+        return key
+
+    async def compose(self, upload: Upload, sources: Sequence[Source]) -> str:
+        """Copy the partials' bytes into the object, inside the file system where it can."""
+        key = f"files/{upload.id}/{upload.epoch}"
+        await self._storage.compose(sources, key)
+        return key
+
+    async def remove(self, upload: Upload) -> None:
+        """Delete the segments and the object."""
+        keys = [one.key for one in await self._metadata.extents(upload.id)]
+        keys += [key for key in (upload.object_key, f"files/{upload.id}/{upload.epoch}") if key]
+        await self._storage.delete(keys)
+
+    async def discard(self, keys: Sequence[str]) -> None:
+        """Delete objects that no row names."""
+        await self._storage.delete(keys)

@@ -1,0 +1,1 @@
+"""What the engine relies on, as promises; drivers live in adapters."""

@@ -1,0 +1,1 @@
+"""Faces: HTTP in, engine calls, HTTP out."""

@@ -1,0 +1,125 @@
+"""What all answers bear, errors too, and what becomes of what handlers raise."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import hdrs, web
+
+from tusfm.domain import errors
+from tusfm.protocol.tus.errors import AWAY, STATUS, Answer, text
+from tusfm.protocol.tus.headers import VERSION
+from tusfm.protocol.tus.requirements import Refusal
+from tusfm.protocol.web import Origins
+
+HTTP_LOCKED = 423
+HTTP_SERVER_ERROR = 500
+PREFLIGHT_SECONDS = 86400
+METHODS = "POST,GET,HEAD,PATCH,DELETE,OPTIONS"
+REQUEST_HEADERS = ",".join(
+    (
+        "Authorization,Content-Type,If-None-Match,If-Range,Origin,Range,Tus-Resumable",
+        "Upload-Checksum,Upload-Concat,Upload-Defer-Length,Upload-Length,Upload-Metadata,Upload-Offset",
+        "X-HTTP-Method-Override,X-Request-ID,X-Requested-With",
+    ),
+)
+EXPOSED = ",".join(
+    (
+        "Accept-Ranges,Content-Range,ETag,Location,Retry-After,Tus-Checksum-Algorithm,Tus-Extension,Tus-Max-Size",
+        "Tus-Resumable,Tus-Version,Upload-Concat,Upload-Defer-Length,Upload-Expires,Upload-Length,Upload-Metadata",
+        "Upload-Offset,X-Request-ID",
+    ),
+)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger(__name__)
+
+
+def common_headers(origins: Origins, origin: str | None) -> dict[str, str]:
+    """Return the headers that every answer has, whoever asks (rules G1, H2, and the section on CORS)."""
+    cors = dict(origins.headers(origin))
+    if "Access-Control-Allow-Origin" in cors:
+        cors["Access-Control-Expose-Headers"] = EXPOSED
+    return {"Tus-Resumable": VERSION, "X-Content-Type-Options": "nosniff", **cors}
+
+
+def preflight_headers(request: web.Request) -> dict[str, str]:
+    """Return what a browser wants to know before it asks."""
+    if hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
+        return {}
+    return {
+        hdrs.ACCESS_CONTROL_ALLOW_METHODS: METHODS,
+        hdrs.ACCESS_CONTROL_ALLOW_HEADERS: REQUEST_HEADERS,
+        hdrs.ACCESS_CONTROL_MAX_AGE: str(PREFLIGHT_SECONDS),
+    }
+
+
+@web.middleware
+async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Be the outermost middleware: whatever a handler raises becomes an answer."""
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return sentence(refusal.status, refusal.text, refusal.headers)
+    except (errors.Fenced, errors.BodyBroken) as error:
+        return _cut(request, error)
+    except errors.TusfmError as error:
+        return _answer(request, error)
+    except web.HTTPException as error:
+        return _unrouted(error)
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return sentence(HTTP_SERVER_ERROR, "Something went wrong in the server; please try again.", {})
+
+
+def dress(origins: Origins) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Make the signal handler that puts the common headers on every answer before it goes."""
+
+    async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
+        allowed = common_headers(origins, request.headers.get(hdrs.ORIGIN))
+        for name, value in allowed.items():
+            response.headers.setdefault(name, value)
+        if request.method == hdrs.METH_OPTIONS and "Access-Control-Allow-Origin" in allowed:
+            response.headers.update(preflight_headers(request))
+        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        if request.headers.get(hdrs.TRANSFER_ENCODING) or not request.content.is_eof():
+            response.force_close()  # trailers, and bodies that nobody read, do not mix with the next request
+
+    return on_prepare
+
+
+def sentence(status: int, said: str, extra: Mapping[str, str], reason: str | None = None) -> web.Response:
+    """Answer with one sentence of plain text (rule G13)."""
+    return web.Response(status=status, reason=reason, text=said + "\n", headers=extra)
+
+
+def _answer(request: web.Request, error: errors.TusfmError) -> web.Response:
+    answer = STATUS.get(type(error), Answer(HTTP_SERVER_ERROR))
+    extra: dict[str, str] = {}
+    if answer.retry_after is not None:
+        extra[hdrs.RETRY_AFTER] = str(answer.retry_after)
+    if isinstance(error, errors.OffsetConflict):
+        extra["Upload-Offset"] = str(error.offset)
+    status = answer.status
+    if isinstance(error, errors.Unavailable):
+        log.warning("%s %s: %s", request.method, request.path, error)
+        if request.method == hdrs.METH_HEAD:
+            status = HTTP_LOCKED  # clients begin again from byte 0 after a 5xx (rule H7)
+    return sentence(status, text(error), extra, answer.reason)
+
+
+def _cut(request: web.Request, error: errors.Interrupted) -> web.Response:
+    """End the connection without an answer: every client resumes after a cut, and few after a 4xx."""
+    log.debug("%s %s: %s", request.method, request.path, error)
+    if request.transport is not None:
+        request.transport.close()
+    return sentence(HTTP_SERVER_ERROR, AWAY, {})
+
+
+def _unrouted(error: web.HTTPException) -> web.Response:
+    """Answer for what the router refuses."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allow = ",".join(sorted(error.allowed_methods))
+        return sentence(error.status, f"This URL understands {allow}.", {hdrs.ALLOW: allow})
+    if error.status == web.HTTPNotFound.status_code:
+        return sentence(error.status, "There is nothing here.", {})
+    return sentence(error.status, f"{error.reason}.", {})

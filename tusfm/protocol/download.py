@@ -1,0 +1,153 @@
+"""Downloads of finished uploads (the checklist's section on GET)."""
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from email.utils import formatdate
+from typing import Protocol
+
+from aiohttp import hdrs, web
+
+from tusfm.protocol import ranges
+from tusfm.protocol.disposition import content_disposition, content_type
+from tusfm.protocol.ranges import Stretch, Unsatisfiable
+from tusfm.protocol.sending import send_file
+
+
+class Object(Protocol):
+    """A finished upload: *size* in bytes, *finished_at* in ms since 1970, *path* a local file where there is one."""
+
+    @property
+    def id(self) -> str:
+        """Its upload's id."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def finished_at(self) -> int:
+        """Milliseconds since 1970."""
+
+    @property
+    def filename(self) -> str | None:
+        """As the client gave it."""
+
+    @property
+    def filetype(self) -> str | None:
+        """As the client gave it."""
+
+    @property
+    def path(self) -> str | None:
+        """A local file."""
+
+    @property
+    def read(self) -> "Reading":
+        """Stream a stretch of it."""
+
+
+class Reading(Protocol):
+    """Reads a stretch of an object, piece by piece."""
+
+    def __call__(self, start: int, length: int, /) -> AsyncIterator[bytes]:
+        """Stream *length* bytes from *start*."""
+
+
+async def send(request: web.Request, obj: Object) -> web.StreamResponse:
+    """Answer a GET: the whole, a range, several ranges, not modified, or not satisfiable."""
+    etag, modified = f'"{obj.id}"', obj.finished_at // 1000  # an id's bytes never change, so the tag is a strong one
+    headers = {
+        hdrs.ETAG: etag,
+        hdrs.LAST_MODIFIED: formatdate(modified, usegmt=True),
+        hdrs.ACCEPT_RANGES: "bytes",
+        hdrs.CACHE_CONTROL: "private, no-cache",
+        hdrs.CONTENT_DISPOSITION: content_disposition(obj.filetype, obj.filename),
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    failed = _precondition(request, etag, modified)
+    if failed is not None:
+        return web.Response(status=failed, headers=headers)
+    try:
+        wanted = _wanted(request, obj.size, etag, modified)
+    except Unsatisfiable:
+        text = f"The file has {obj.size} bytes, and none of them is in the range.\n"
+        return web.Response(status=416, text=text, headers={hdrs.CONTENT_RANGE: f"bytes */{obj.size}"})
+    if len(wanted) > 1:
+        return await _send_parts(request, obj, wanted, headers)
+    return await _send_one(request, obj, wanted[0] if wanted else None, headers)
+
+
+def _precondition(request: web.Request, etag: str, modified: int) -> int | None:
+    """Return 412 or 304 when a condition says so, in the order of RFC 9110, 13.2.2."""
+    asked = request.headers
+    if hdrs.IF_MATCH in asked:
+        if not ranges.matches(asked[hdrs.IF_MATCH], etag, weak=False):
+            return 412
+    elif hdrs.IF_UNMODIFIED_SINCE in asked:
+        since = ranges.seconds(asked[hdrs.IF_UNMODIFIED_SINCE])
+        if since is not None and modified > since:
+            return 412
+    if hdrs.IF_NONE_MATCH in asked:
+        return 304 if ranges.matches(asked[hdrs.IF_NONE_MATCH], etag, weak=True) else None
+    since = ranges.seconds(asked.get(hdrs.IF_MODIFIED_SINCE, ""))
+    return 304 if since is not None and modified <= since else None
+
+
+def _wanted(request: web.Request, size: int, etag: str, modified: int) -> Sequence[Stretch]:
+    header = request.headers.get(hdrs.RANGE)
+    condition = request.headers.get(hdrs.IF_RANGE)
+    if header is None or (condition is not None and not ranges.unchanged(condition, etag, modified)):
+        return ()
+    return ranges.parse(header, size)
+
+
+async def _send_one(
+    request: web.Request,
+    obj: Object,
+    stretch: Stretch | None,
+    headers: dict[str, str],
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=200 if stretch is None else 206, headers=headers)
+    whole = stretch or Stretch(0, obj.size)
+    if stretch is not None:
+        response.headers[hdrs.CONTENT_RANGE] = stretch.content_range(obj.size)
+    response.headers[hdrs.CONTENT_TYPE] = content_type(obj.filetype)
+    response.content_length = whole.length
+    await response.prepare(request)
+    await _write(request, response, obj, whole)
+    await response.write_eof()
+    return response
+
+
+async def _send_parts(
+    request: web.Request,
+    obj: Object,
+    stretches: Sequence[Stretch],
+    headers: dict[str, str],
+) -> web.StreamResponse:
+    """Send several ranges as multipart/byteranges (RFC 9110, 14.6)."""
+    boundary = secrets.token_hex(16)
+    kind = content_type(obj.filetype)
+    heads = [
+        f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {one.content_range(obj.size)}\r\n\r\n".encode()
+        for one in stretches
+    ]
+    end = f"--{boundary}--\r\n".encode()
+    response = web.StreamResponse(status=206, headers=headers)
+    response.headers[hdrs.CONTENT_TYPE] = f"multipart/byteranges; boundary={boundary}"
+    parts = zip(heads, stretches, strict=True)
+    response.content_length = sum(len(head) + one.length + 2 for head, one in parts) + len(end)
+    await response.prepare(request)
+    for head, stretch in zip(heads, stretches, strict=True):
+        await response.write(head)
+        await _write(request, response, obj, stretch)
+        await response.write(b"\r\n")
+    await response.write_eof(end)
+    return response
+
+
+async def _write(request: web.Request, response: web.StreamResponse, obj: Object, stretch: Stretch) -> None:
+    if obj.path is not None:
+        await send_file(request, response, obj.path, stretch.start, stretch.length)
+        return
+    async for piece in obj.read(stretch.start, stretch.length):
+        await response.write(piece)

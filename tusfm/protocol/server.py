@@ -1,0 +1,143 @@
+"""How the application is run: what aiohttp has to be told, and what its parser refuses before any handler."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
+
+HEAD_SECONDS = 30.0  # a whole request head must come within
+KEEP_ALIVE_SECONDS = 75.0  # longer than the usual proxy's, so that it is the proxy that closes
+LINE_BYTES = 32 * 1024  # 16 KiB of metadata must fit into a header line
+HEADERS = 128
+LINGER_SECONDS = 1.0  # for a client that still sends a body that was refused
+READ_BYTES = 256 * 1024
+BACKLOG = 1024
+LOOK_SECONDS = 0.05
+
+log = logging.getLogger(__name__)
+
+
+class Connection(RequestHandler):
+    """aiohttp's handler of one connection, with a time limit for heads and our own words for what it cannot parse."""
+
+    __slots__ = ("_head_timer",)
+
+    def __init__(self, manager: "Server", **kwargs: Any) -> None:  # noqa: ANN401  aiohttp's own
+        """Take what aiohttp gives."""
+        super().__init__(manager, **kwargs)
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._request_in_progress or bool(self._messages)
+
+    def data_received(self, data: bytes) -> None:
+        """Give a head that has begun its time; bytes of a body pass by."""
+        if self._request_in_progress:
+            super().data_received(data)
+            return
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before:
+            self._stop_timer()
+        elif data and self._head_timer is None:
+            self._head_timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._too_slow)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the timer too."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _too_slow(self) -> None:
+        self._head_timer = None
+        if not self.busy:
+            self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  it quotes the input
+    ) -> web.StreamResponse:
+        """Answer what could not be parsed with one sentence that quotes nothing."""
+        log.debug("a request from %s could not be read: %s", request.remote, exc)
+        manager = self._manager
+        headers = manager.error_headers if isinstance(manager, Server) else {}
+        response = web.Response(status=status, text="The request could not be read as HTTP.\n", headers=headers)
+        response.force_close()
+        return response
+
+
+class Server(web.Server):
+    """Makes our kind of connection."""
+
+    def __init__(self, made: web.Server, error_headers: Mapping[str, str], **kwargs: Any) -> None:  # noqa: ANN401
+        """Take over from the server that aiohttp's runner made."""
+        super().__init__(made.request_handler, request_factory=self._request, **kwargs)
+        self._make = made.request_factory
+        self.error_headers = error_headers
+
+    def _request(self, message: RawRequestMessage, *rest: Any) -> web.BaseRequest:  # noqa: ANN401  aiohttp's own
+        """Make a request; one that was not understood is answered in HTTP/1.1 like all others."""
+        if message.method == "UNKNOWN":
+            message = message._replace(version=HttpVersion11)
+        return self._make(message, *rest)
+
+    def __call__(self) -> Connection:
+        """Make the handler of a new connection."""
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """Runs the application on a listening socket, and drains it."""
+
+    def __init__(self, app: web.Application, error_headers: Mapping[str, str]) -> None:
+        """Take the application, and what an answer bears that no handler gave."""
+        super().__init__(
+            app,
+            access_log=None,
+            auto_decompress=False,  # an offset counts bytes as they were sent
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+            max_line_size=LINE_BYTES,
+            max_field_size=LINE_BYTES,
+            max_headers=HEADERS,
+            read_bufsize=READ_BYTES,
+            shutdown_timeout=1.0,  # whatever deserves time got it in drain
+        )
+        self._error_headers = error_headers
+
+    async def _make_server(self) -> Server:
+        made = await super()._make_server()
+        return Server(made, self._error_headers, loop=asyncio.get_running_loop(), **self._kwargs)
+
+    async def serve(self, listening: socket.socket) -> None:
+        """Start, and accept connections."""
+        await self.setup()
+        await web.SockSite(self, listening, backlog=BACKLOG).start()
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109  the requests' time, not this call's
+        """Accept nothing more, let requests end that are being answered, then close everything."""
+        for site in list(self.sites):
+            await site.stop()
+        await self.shutdown()
+        end = asyncio.get_running_loop().time() + timeout
+        while self._busy() and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(LOOK_SECONDS)
+        await self.cleanup()
+
+    def _busy(self) -> bool:
+        connections = self.server.connections if self.server else []
+        return any(isinstance(one, Connection) and one.busy for one in connections)

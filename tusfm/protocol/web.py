@@ -1,0 +1,151 @@
+"""What every face shares of aiohttp: bodies, origins, the headers that all answers bear."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+from aiohttp.streams import StreamReader
+
+from tusfm.domain.errors import BodyBroken
+
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?", re.ASCII)
+PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?", re.ASCII)
+BODY_SECONDS = 60.0
+
+
+class RequestBody:
+    """The body of one aiohttp request, as the engine reads it."""
+
+    def __init__(self, request: web.Request) -> None:
+        """Take a request whose body nobody has read."""
+        self._request = request
+        self._content: StreamReader = request.content
+        self._promised = expects_continue(request)
+        self.size: int | None = request.content_length if request.can_read_body else 0
+        if request.headers.get(hdrs.TRANSFER_ENCODING):
+            self.size = None
+
+    async def read(self) -> bytes:
+        """Return the next bytes as they arrived, b"" at the end. BodyBroken, after all that had arrived."""
+        await self.begin()
+        content = self._content
+        while True:
+            try:
+                data, ends_chunk = await content.readchunk()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                rest = self._salvage()
+                if rest:
+                    return rest
+                msg = "The body ended before its end."
+                raise BodyBroken(msg) from error
+            if data or not ends_chunk:
+                return data
+
+    async def begin(self) -> None:
+        """Tell a client that waits for it to go on (rule P9); also right before a 2xx, for some clients insist."""
+        if self._promised:
+            self._promised = False
+            with contextlib.suppress(ConnectionError):
+                await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._request.writer.output_size = 0
+
+    def arrived(self) -> list[bytes]:
+        """Take what has arrived and was not read yet."""
+        content = self._content
+        if content.exception() is not None:
+            rest = self._salvage()
+            return [rest] if rest else []
+        try:
+            data = content.read_nowait()
+        except RuntimeError:  # somebody waits for bytes, so there are none
+            return []
+        return [data] if data else []
+
+    def _salvage(self) -> bytes:
+        """Hand out what aiohttp had received and, on a disconnect, withholds: its reader raises before it looks."""
+        content = self._content
+        error = content.exception()
+        content._exception = None  # noqa: SLF001  there is no public way to the bytes behind an exception
+        try:
+            return content.read_nowait()
+        finally:
+            content._exception = error  # noqa: SLF001
+
+    def pause(self) -> None:
+        """Leave the sender unread."""
+        self._request.protocol.pause_reading()
+
+    def resume(self) -> None:
+        """Read the sender again."""
+        if self._request.protocol.connected:
+            self._request.protocol.resume_reading()
+
+    def cut(self) -> None:
+        """End the connection without an answer."""
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
+
+def expects_continue(request: web.Request) -> bool:
+    """Tell whether the client waits for 100 before it sends its body."""
+    return request.version >= (1, 1) and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Which web pages may call us: all, or a list; see the checklist's section on CORS."""
+
+    allowed: frozenset[str] | None
+
+    def headers(self, origin: str | None) -> Mapping[str, str]:
+        """Return the CORS headers of an answer to a page of this origin; none when it is not allowed."""
+        if self.allowed is None:
+            return {"Access-Control-Allow-Origin": "*"} if origin else {}
+        if origin in self.allowed and origin is not None:
+            return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        return {"Vary": "Origin"}
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """Where clients see this server (rule G14): a fixed URL, else what the request says."""
+
+    url: str | None
+    behind_proxy: bool
+
+    def base(self, request: web.Request) -> str:
+        """Return scheme, host and prefix, without a slash at the end."""
+        if self.url:
+            return self.url.rstrip("/")
+        scheme, host, prefix = request.scheme, request.headers.get(hdrs.HOST, ""), ""
+        if self.behind_proxy:
+            scheme, host, prefix = self._forwarded(request, scheme, host)
+        if not HOST.fullmatch(host):
+            return prefix
+        return f"{scheme}://{host}{prefix}"
+
+    def _forwarded(self, request: web.Request, scheme: str, host: str) -> tuple[str, str, str]:
+        headers = request.headers
+        proto = _first(headers.get("X-Forwarded-Proto"))
+        name = _first(headers.get("X-Forwarded-Host"))
+        port = _first(headers.get("X-Forwarded-Port"))
+        standard = request.forwarded[0] if request.forwarded else {}
+        proto, name = standard.get("proto", proto), standard.get("host", name)
+        if "host" not in standard and name and port.isdecimal() and ":" not in name.rpartition("]")[2]:
+            name = f"{name}:{port}"
+        prefix = _first(headers.get("X-Forwarded-Prefix")).rstrip("/")
+        return (
+            proto.lower() if proto.lower() in {"http", "https"} else scheme,
+            name if HOST.fullmatch(name) else host,
+            prefix if PREFIX.fullmatch(prefix) and "//" not in prefix else "",
+        )
+
+
+def _first(value: str | None) -> str:
+    return (value or "").split(",")[0].strip()
