@@ -119,13 +119,14 @@ class LocalStorage:
         await self._run(work)
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
-        """List keys, shard by shard."""
-        top = self._root / prefix.partition("/")[0]
-        for shard in range(256):
-            folder = top / f"{shard:02x}"
+        """List keys, shard by shard; a prefix that tells the shard lists that one only."""
+        top, _, rest = prefix.partition("/")
+        shards = [self._shard(rest)] if len(rest) > 1 else [f"{shard:02x}" for shard in range(256)]
+        for shard in shards:
+            folder = self._root / top / shard
             names = await self._run(lambda folder=folder: _names(folder))  # type: ignore[misc]
             for name in names:
-                key = f"{top.name}/{name.replace('.', '/')}"
+                key = f"{top}/{name.replace('.', '/')}"
                 if key.startswith(prefix):
                     yield key
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tusfm.domain.errors import (
+    BodyBroken,
     BytesLost,
     Fenced,
     FinalUpload,
@@ -68,12 +69,15 @@ class Early:
 
 
 async def prompt(body: Body, most: int) -> Early:
-    """Read a body that comes at once; stop at *most* bytes, or when it keeps us waiting. BodyBroken."""
+    """Read a body that comes at once; stop at *most* bytes, or when it keeps us waiting.
+
+    One that breaks off is not whole; whoever reads on is told so.
+    """
     pieces: list[bytes] = []
     size = 0
     if body.size is not None and body.size > most:
         return Early(pieces, whole=False)
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError, BodyBroken):
         async with asyncio.timeout(PROMPT_SECONDS):
             while size <= most:
                 piece = await body.read()
@@ -118,9 +122,10 @@ class Appender:
         BodyBroken and Draining when it ended early: what had arrived counts.
         """
         size = append.body.size
-        if size is not None and size <= self._layout.small:
-            return await self._append_small(append)
-        return await self._append_claimed(append, [])
+        with self._presence.arriving(append.id):
+            if size is not None and size <= self._layout.small:
+                return await self._append_small(append)
+            return await self._append_claimed(append, [])
 
     async def _append_small(self, append: Append) -> Progress:
         upload = await self._judged(append)

@@ -116,7 +116,7 @@ class Creator:
     async def _take_back(self, upload: Upload) -> None:
         row = await self._metadata.terminate(upload.id, None)
         if row is not None:
-            await self._layout.remove(row)
+            await self._layout.remove(row, thorough=True)
             await self._metadata.discard(upload.id)
 
     async def concatenate(self, creation: Creation, partials: Sequence[str]) -> Progress:

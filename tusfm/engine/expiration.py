@@ -109,7 +109,7 @@ class Sweep:
 
     async def _remove(self, row: Upload) -> bool:
         try:
-            await self._layout.remove(row)
+            await self._layout.remove(row, thorough=True)
         except Unavailable as error:
             log.info("upload %s: its bytes are left to the next sweep: %s", row.id, error)
             return False

@@ -162,12 +162,15 @@ class PartLayout:
             msg = "A composed object is not there, or has another size."
             raise BytesLost(msg)
 
-    async def remove(self, upload: Upload) -> None:
+    async def remove(self, upload: Upload, *, thorough: bool) -> None:
         """Abort what is unfinished, and delete what the row names."""
         if upload.multipart and upload.object_key:
             await self._storage.abort(upload.object_key, upload.multipart)
         keys = {one.key for one in await self._metadata.extents(upload.id)}
         keys |= {key for key in (upload.object_key, object_key(upload.id, upload.epoch)) if key}
+        if thorough:
+            for prefix in (f"work/{upload.id}/", f"files/{upload.id}/"):
+                keys |= {key async for key in self._storage.keys(prefix)}
         await self._storage.delete(sorted(keys))
 
     async def discard(self, keys: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ once for all its uploads, and keeps a heartbeat there, so that nobody waits for 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator
 
 from tusfm.domain.errors import Unavailable
 from tusfm.domain.upload import State
@@ -29,9 +30,35 @@ class Presence:
         self._metadata = metadata
         self.process = process
         self._receivers: dict[str, Receiver] = {}
+        self._arriving: dict[str, set[asyncio.Future[None]]] = {}
         self._busy = asyncio.Event()
         self._beaten = float("-inf")
         self._draining = False
+
+    @contextlib.contextmanager
+    def arriving(self, upload_id: str) -> Iterator[None]:
+        """Let status requests know of bytes that are read and not yet committed, nor in a receiver's hands."""
+        future = asyncio.get_running_loop().create_future()
+        self._arriving.setdefault(upload_id, set()).add(future)
+        try:
+            yield
+        finally:
+            self._arrived(upload_id, {future})
+
+    def _arrived(self, upload_id: str, futures: set[asyncio.Future[None]]) -> None:
+        waiting = self._arriving.get(upload_id, set())
+        waiting -= futures
+        if not waiting:
+            self._arriving.pop(upload_id, None)
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
+
+    async def settled(self, upload_id: str) -> None:
+        """Wait until bytes that are arriving here are committed, or somebody can be asked about them; a second at most."""
+        futures = self._arriving.get(upload_id)
+        if futures:
+            await asyncio.wait(list(futures), timeout=ANSWER_SECONDS)
 
     def enter(self, receiver: Receiver) -> None:
         """Register the newest writer of an upload; the one before it is fenced at once."""
@@ -39,6 +66,7 @@ class Presence:
         if before is not None:
             before.fence()
         self._receivers[receiver.upload_id] = receiver
+        self._arrived(receiver.upload_id, set(self._arriving.get(receiver.upload_id, ())))
         self._busy.set()
         if self._draining:
             receiver.drain()

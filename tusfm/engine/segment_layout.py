@@ -102,11 +102,12 @@ class SegmentLayout:
         await self._storage.compose(sources, key)
         return key
 
-    async def remove(self, upload: Upload) -> None:
-        """Delete the segments and the object."""
-        keys = [one.key for one in await self._metadata.extents(upload.id)]
-        keys += [key for key in (upload.object_key, f"files/{upload.id}/{upload.epoch}") if key]
-        await self._storage.delete(keys)
+    async def remove(self, upload: Upload, *, thorough: bool) -> None:  # noqa: ARG002  looking into one folder is cheap
+        """Delete all of an upload's files, named by the row or not."""
+        for top in ("work", "files"):
+            keys = [key async for key in self._storage.keys(f"{top}/{upload.id}/")]
+            if keys:
+                await self._storage.delete(keys)
 
     async def discard(self, keys: Sequence[str]) -> None:
         """Delete objects that no row names."""

@@ -161,11 +161,11 @@ class SegmentWriter:
         return self._written == self._position.upload.length
 
     async def _write(self) -> None:
-        pieces, size = self._pieces, self._pending
-        if not size:
+        if not self._pending:
             return
         if self._segment is None:
             self._segment = await self._open()
+        pieces, size = self._pieces, self._pending  # not before: more may come while the segment is opened
         self._pieces, self._pending = [], 0
         self._written += size
         try:

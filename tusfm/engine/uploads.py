@@ -65,6 +65,7 @@ class Uploads:
 
         One query when nobody writes. A final's length is known as soon as its partials' are (rule N10).
         """
+        await self._presence.settled(upload_id)
         upload = await live(self._metadata, upload_id)
         here = upload.writer == self._presence.process
         if upload.state is State.RECEIVING and (here or upload.writer_alive):
@@ -92,6 +93,6 @@ class Uploads:
         self._presence.fence(upload_id)
         self._outbox.kick()
         try:
-            await self._layout.remove(row)
+            await self._layout.remove(row, thorough=False)
         except Unavailable as error:
             log.warning("upload %s: its bytes are left to the sweep: %s", upload_id, error)

@@ -168,8 +168,8 @@ class Layout(Protocol):
     async def compose(self, upload: Upload, sources: Sequence[Source]) -> str:
         """Make the object of a final out of its partials' objects, inside the storage; as for assemble."""
 
-    async def remove(self, upload: Upload) -> None:
-        """Delete all that the row names."""
+    async def remove(self, upload: Upload, *, thorough: bool) -> None:
+        """Delete all that the row names; *thorough*: what late writers and lost answers left of the upload, too."""
 
     async def discard(self, keys: Sequence[str]) -> None:
         """Delete objects that no row names."""

@@ -39,7 +39,7 @@ def common_headers(origins: Origins, origin: str | None) -> dict[str, str]:
     cors = dict(origins.headers(origin))
     if "Access-Control-Allow-Origin" in cors:
         cors["Access-Control-Expose-Headers"] = EXPOSED
-    return {"Tus-Resumable": VERSION, "X-Content-Type-Options": "nosniff", **cors}
+    return {"Tus-Resumable": VERSION, "Server": "tusfm", "X-Content-Type-Options": "nosniff", **cors}
 
 
 def preflight_headers(request: web.Request) -> dict[str, str]:
@@ -81,7 +81,9 @@ def dress(origins: Origins) -> Callable[[web.Request, web.StreamResponse], Await
         if request.method == hdrs.METH_OPTIONS and "Access-Control-Allow-Origin" in allowed:
             response.headers.update(preflight_headers(request))
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        response.headers[hdrs.SERVER] = "tusfm"
         if request.headers.get(hdrs.TRANSFER_ENCODING) or not request.content.is_eof():
+            response.headers[hdrs.CONNECTION] = "close"
             response.force_close()  # trailers, and bodies that nobody read, do not mix with the next request
 
     return on_prepare

@@ -32,7 +32,7 @@ class RequestBody:
         """Return the next bytes as they arrived, b"" at the end. BodyBroken, after all that had arrived."""
         await self.begin()
         content = self._content
-        while True:
+        while not content.at_eof():
             try:
                 data, ends_chunk = await content.readchunk()
             except asyncio.CancelledError:
@@ -45,6 +45,7 @@ class RequestBody:
                 raise BodyBroken(msg) from error
             if data or not ends_chunk:
                 return data
+        return b""
 
     async def begin(self) -> None:
         """Tell a client that waits for it to go on (rule P9); also right before a 2xx, for some clients insist."""

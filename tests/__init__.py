@@ -1,0 +1,1 @@
+"""What tusfm promises, tried: real services, real processes, real clients."""

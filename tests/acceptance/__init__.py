@@ -1,0 +1,1 @@
+"""The installed command, real clients, and what kills processes."""

@@ -1,0 +1,114 @@
+"""H: HEAD."""
+
+import asyncio
+import time
+
+import pytest
+from tests.conformance.client import Client, encoded, patch_head, path_of
+from tests.servers import ServerProcess
+
+METADATA = f"filename {encoded('ä b.txt')},empty,filetype {encoded('text/plain')} , x {encoded(bytes(range(256)))}"
+
+
+async def test_h1_a_new_upload_is_at_0(client: Client) -> None:
+    """H1: HEAD is 200 with Upload-Offset 0, Upload-Length, and Cache-Control: no-store."""
+    answer = await client.head(await client.made(7))
+    assert (answer.status, answer.headers["Upload-Offset"], answer.headers["Upload-Length"]) == (200, "0", "7")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Upload-Defer-Length" not in answer.headers
+
+
+async def test_h1_a_deferred_length_is_said(client: Client) -> None:
+    """H2: without a length there is Upload-Defer-Length: 1, never both."""
+    answer = await client.head(await client.made())
+    assert answer.headers["Upload-Defer-Length"] == "1"
+    assert "Upload-Length" not in answer.headers
+
+
+async def test_h1_a_finished_upload_keeps_its_offset(client: Client) -> None:
+    """H1: a finished upload answers offset = length."""
+    answer = await client.head(await client.whole(b"abc"))
+    assert (answer.headers["Upload-Offset"], answer.headers["Upload-Length"]) == ("3", "3")
+    assert "Upload-Expires" not in answer.headers
+
+
+@pytest.mark.parametrize("metadata", [METADATA, "k", "", "a,b,c", "  a YQ== , b "])
+async def test_h3_metadata_comes_back_to_the_byte(client: Client, metadata: str) -> None:
+    """H3: Upload-Metadata is as the client gave it."""
+    url = await client.made(1, Upload_Metadata=metadata)
+    assert (await client.head(url)).headers.get("Upload-Metadata", "") == metadata.strip()
+
+
+async def test_h5_unknown_and_terminated_are_404_without_an_offset(client: Client) -> None:
+    """H5: 404 bears no Upload-Offset, for one client trusts it at any status; it may not be cached either."""
+    url = await client.made(1)
+    await client.ask("DELETE", url)
+    for gone in (url, "/files/" + "f" * 32):
+        answer = await client.head(gone)
+        assert (answer.status, answer.headers["Cache-Control"]) == (404, "no-store")
+        assert "Upload-Offset" not in answer.headers
+
+
+async def test_h6_head_shows_the_expiry(client: Client) -> None:
+    """H6: an unfinished upload says when it expires."""
+    answer = await client.head(await client.made(9))
+    assert answer.headers["Upload-Expires"].endswith(" GMT")
+
+
+@pytest.mark.parametrize("size", [1, 100_000, 2_500_000])
+async def test_h6_head_during_a_patch_counts_what_has_arrived(client: Client, size: int) -> None:
+    """H6: HEAD during a running PATCH answers within a second with all that arrived, and does not end it."""
+    url = await client.made(size + 5)
+    async with client.raw() as raw:
+        await raw.send(patch_head(path_of(url), 0, size + 5) + b"a" * size)
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        assert (await client.head(url)).offset == size
+        assert time.monotonic() - began < 3
+        await raw.send(b"b" * 5)
+        assert (await raw.answer()).status == 204
+    assert await client.content(url) == b"a" * size + b"b" * 5
+
+
+async def test_h6_after_a_dead_sender_the_next_patch_goes_on(client: Client) -> None:
+    """H6, P7: a silent connection costs the next request less than a second, and nothing is sent twice."""
+    url = await client.made(2_000_000)
+    async with client.raw() as raw:
+        await raw.send(patch_head(path_of(url), 0, 2_000_000) + b"a" * 1_500_000)
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        offset = (await client.head(url)).offset
+        assert offset == 1_500_000
+        assert (await client.patch(url, offset, b"b" * 500_000)).status == 204
+        assert time.monotonic() - began < 3
+        assert await raw.closed()
+    assert await client.content(url) == b"a" * 1_500_000 + b"b" * 500_000
+
+
+async def test_h6_head_during_a_checksummed_patch_answers_at_once(client: Client) -> None:
+    """H6, K5: while a checksum is not known to be right, HEAD answers the offset before it, at once."""
+    url = await client.made(10)
+    async with client.raw() as raw:
+        await raw.send(patch_head(path_of(url), 0, 10, Upload_Checksum="sha1 " + encoded(b"\0" * 20)) + b"a" * 4)
+        await asyncio.sleep(0.2)
+        assert (await client.head(url)).offset == 0
+
+
+async def test_h7_a_database_that_is_away_is_423(server: ServerProcess, client: Client) -> None:
+    """H7: HEAD is never 5xx: clients then begin again at byte 0; what is away is 423 with Retry-After."""
+    url = await client.made(3)
+    database = server.data / "tusfm.sqlite3"
+    import sqlite3  # noqa: PLC0415
+
+    with sqlite3.connect(database) as direct:
+        direct.execute("ALTER TABLE uploads RENAME TO elsewhere")
+    try:
+        answer = await client.head(url)
+        patched = await client.patch(url, 0, b"abc")
+    finally:
+        with sqlite3.connect(database) as direct:
+            direct.execute("ALTER TABLE elsewhere RENAME TO uploads")
+    assert (answer.status, "Retry-After" in answer.headers) == (423, True)
+    assert (patched.status, "Retry-After" in patched.headers) == (503, True)
+    assert b"sqlite" not in patched.body.lower()
+    assert (await client.head(url)).status == 200

@@ -1,0 +1,1 @@
+"""The engine on pairs of adapters, without HTTP."""

@@ -1,0 +1,1 @@
+"""One contract suite for each port, through which every adapter goes."""

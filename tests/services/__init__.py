@@ -1,0 +1,1 @@
+"""Services that tests find or start."""

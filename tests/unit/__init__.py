@@ -1,0 +1,1 @@
+"""Pure parts: nothing real is needed."""
