@@ -107,7 +107,7 @@ def _assemble(
     dispatcher = Dispatcher(metadata, process, finalization, LoggedEvents())
     finalizer = Finalizer(metadata, layout, dispatcher, rules.max_size)
     finalization.finalize = finalizer.finalize
-    presence = Presence(metadata, process)
+    presence = Presence(metadata, process, rules.expire_after)
     reader = Reader(metadata, storage, storage.path)
     return Engine(
         uploads=Uploads(metadata, layout, presence, dispatcher, rules, reader),

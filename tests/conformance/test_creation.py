@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+
 from tests.conformance.client import OCTETS, VERSION, Client, encoded, noise, patch_head, path_of, request
 from tests.conformance.conftest import Fresh
 

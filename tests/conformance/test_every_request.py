@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+
 from tests.conformance.client import OCTETS, VERSION, Client, patch_head, path_of, request
 from tests.conformance.conftest import Fresh
 from tests.servers import ServerProcess
@@ -218,7 +219,7 @@ async def test_g14_location_is_absolute_from_host(client: Client) -> None:
         ({"Forwarded": "proto=https;host=b.example", "X-Forwarded-Host": "a.example"}, "https://b.example"),
         ({"X-Forwarded-Proto": "javascript", "X-Forwarded-Host": "a b<script>"}, "http://h.example"),
         ({"X-Forwarded-Prefix": "//evil.example"}, "http://h.example"),
-        ({"Forwarded": "host=\"e vil\""}, "http://h.example"),
+        ({"Forwarded": 'host="e vil"'}, "http://h.example"),
     ],
 )
 async def test_g14_forwarded_headers_behind_a_proxy(fresh: Fresh, headers: dict[str, str], base: str) -> None:
@@ -289,7 +290,9 @@ async def test_g17_header_lines_of_32_kib_are_read(client: Client) -> None:
     """G17: a header line of 30,000 bytes is read, one over 32 KiB is 400 in our own words."""
     for size, status in ((30_000, 201), (40_000, 400)):
         async with client.raw() as raw:
-            await raw.send(request("POST", "/files/", {**VERSION, "Upload-Length": 1, "X-Long": "x" * size, "Content-Length": 0}))
+            await raw.send(
+                request("POST", "/files/", {**VERSION, "Upload-Length": 1, "X-Long": "x" * size, "Content-Length": 0})
+            )
             answer = await raw.answer()
             assert (answer.status, answer.headers["Tus-Resumable"]) == (status, "1.0.0")
 

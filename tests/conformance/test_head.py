@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+
 from tests.conformance.client import Client, encoded, patch_head, path_of
 from tests.servers import ServerProcess
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+
 from tests.conformance.client import OCTETS, Client, noise, patch_head, path_of
 from tests.servers import ServerProcess
 

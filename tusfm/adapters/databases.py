@@ -271,4 +271,3 @@ def _words(error: BaseException) -> str:
     if arguments and arguments[0] == MISSING_TABLE:
         return "the database is not migrated; run 'tusfm migrate'"
     return f"the database said: {original}" if str(original) else f"the database: {type(original).__name__}"
-

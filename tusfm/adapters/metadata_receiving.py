@@ -47,7 +47,7 @@ BEGIN_MULTIPART = (
 TURN = "UPDATE uploads SET multipart = NULL, next_part = 1" + UNDER_EPOCH + " AND multipart = :multipart"
 FORGET_PARTS = "DELETE FROM extents WHERE upload_id = :id AND kind = 'part'"
 RELEASE = "UPDATE uploads SET writer = NULL, wanted = 0 WHERE id = :id AND epoch = :epoch"
-TOUCH = "UPDATE uploads SET expires_at = {now} + :expires" + UNDER_EPOCH
+TOUCH = "UPDATE uploads SET expires_at = {now} + :expires WHERE writer = :process AND expires_at IS NOT NULL"
 LOSE = "UPDATE uploads SET state = 'failed', epoch = epoch + 1, writer = NULL, error = :error, ended_at = {now}" + UNDER_EPOCH
 ASK = "UPDATE uploads SET wanted = 1 WHERE id = :id AND state = 'receiving' AND writer IS NOT NULL AND answers = 1"
 HEARD = "SELECT id, epoch, state, wanted FROM uploads WHERE writer = :process"
@@ -194,10 +194,10 @@ class ReceivingSql(Session):
         """Say that the writer is gone."""
         await self.db.write(lambda connection: self.run(connection, RELEASE, id=upload_id, epoch=epoch).rowcount)
 
-    async def touch(self, upload_id: str, epoch: int, expires_in: float) -> None:
+    async def touch(self, process: str, expires_in: float) -> None:
         """Put expiry off."""
         expires = milliseconds(expires_in)
-        await self.db.write(lambda connection: self.fence(connection, TOUCH, id=upload_id, epoch=epoch, expires=expires))
+        await self.db.write(lambda connection: self.run(connection, TOUCH, process=process, expires=expires).rowcount)
 
     async def lose(self, upload_id: str, epoch: int, error: str, messages: Sequence[Message]) -> None:
         """Give an upload up."""

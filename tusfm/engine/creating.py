@@ -94,7 +94,7 @@ class Creator:
             metadata=creation.metadata,
             role=creation.role,
             concat=creation.concat,
-            expires_in=self._rules.expire_after,
+            expires_in=None if creation.role is Role.FINAL else self._rules.expire_after,  # it ends with its partials
             writer=writer,
             answers=creation.checksum is None,
             messages=() if creation.role is Role.PARTIAL else (created,),

@@ -16,6 +16,7 @@ from tusfm.ports.metadata import Heard, Metadata
 
 LISTEN_SECONDS = 0.1
 BEAT_SECONDS = 2.0  # a heartbeat is fresh for 5
+TOUCH_SECONDS = 30.0  # or a tenth of the time after which uploads expire
 ANSWER_SECONDS = 1.0  # how long a status request waits for the writer (rule H6)
 LOOK_SECONDS = 0.05
 
@@ -25,14 +26,15 @@ log = logging.getLogger(__name__)
 class Presence:
     """Who writes here."""
 
-    def __init__(self, metadata: Metadata, process: str) -> None:
-        """Take this process's random name, which its claims bear."""
+    def __init__(self, metadata: Metadata, process: str, expire_after: float | None) -> None:
+        """Take this process's random name, which its claims bear, and the seconds after which an upload expires."""
         self._metadata = metadata
         self.process = process
         self._receivers: dict[str, Receiver] = {}
         self._arriving: dict[str, set[asyncio.Future[None]]] = {}
         self._busy = asyncio.Event()
-        self._beaten = float("-inf")
+        self._beaten = self._touched = float("-inf")
+        self._expire_after = expire_after
         self._draining = False
 
     @contextlib.contextmanager
@@ -123,6 +125,9 @@ class Presence:
         if now - self._beaten >= BEAT_SECONDS:
             await self._metadata.beat(self.process)
             self._beaten = now
+        if self._expire_after is not None and now - self._touched >= min(TOUCH_SECONDS, self._expire_after / 10):
+            await self._metadata.touch(self.process, self._expire_after)
+            self._touched = now
 
     def _hear(self, receiver: Receiver, heard: Heard | None) -> None:
         """A row that names another writer, or none, was taken over or deleted, unless its writer has just let it go."""

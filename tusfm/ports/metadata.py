@@ -157,9 +157,6 @@ class Receiving(Protocol):
     async def release(self, upload_id: str, epoch: int) -> None:
         """Say that the writer is gone, if it is still this one."""
 
-    async def touch(self, upload_id: str, epoch: int, expires_in: float) -> None:
-        """Keep an upload from expiring while its writer may not commit. Fenced."""
-
     async def lose(self, upload_id: str, epoch: int, error: str, messages: Sequence[Message]) -> None:
         """Bytes are gone from storage for good: receiving → failed under the epoch. Fenced."""
 
@@ -171,6 +168,9 @@ class Receiving(Protocol):
 
     async def beat(self, process: str) -> None:
         """Renew this process's heartbeat; it stays fresh for 5 seconds."""
+
+    async def touch(self, process: str, expires_in: float) -> None:
+        """Put off the expiry of all that this process is the writer of: a running request counts as a byte (rule E3)."""
 
 
 class Ending(Protocol):

@@ -55,9 +55,18 @@ def preflight_headers(request: web.Request) -> dict[str, str]:
 
 @web.middleware
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Be the outermost middleware: whatever a handler raises becomes an answer."""
+    """Be the outermost middleware: whatever a handler raises becomes an answer, or ends one that has begun."""
     try:
         return await handler(request)
+    except Exception as error:
+        if request.writer.output_size or isinstance(error, ConnectionError):
+            return _cut(request, error)
+        return _answer_to(request, error)
+
+
+def _answer_to(request: web.Request, raised: Exception) -> web.Response:
+    try:
+        raise raised
     except Refusal as refusal:
         return sentence(refusal.status, refusal.text, refusal.headers)
     except (errors.Fenced, errors.BodyBroken) as error:
@@ -109,11 +118,11 @@ def _answer(request: web.Request, error: errors.TusfmError) -> web.Response:
     return sentence(status, text(error), extra, answer.reason)
 
 
-def _cut(request: web.Request, error: errors.Interrupted) -> web.Response:
+def _cut(request: web.Request, error: Exception) -> web.Response:
     """End the connection without an answer: every client resumes after a cut, and few after a 4xx."""
     log.debug("%s %s: %s", request.method, request.path, error)
     if request.transport is not None:
-        request.transport.close()
+        request.transport.abort()
     return sentence(HTTP_SERVER_ERROR, AWAY, {})
 
 

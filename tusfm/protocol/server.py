@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11, RawRequestMessage
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 HEAD_SECONDS = 30.0  # a whole request head must come within
 KEEP_ALIVE_SECONDS = 75.0  # longer than the usual proxy's, so that it is the proxy that closes
@@ -41,6 +41,7 @@ class Connection(RequestHandler):
         """Give a head that has begun its time; bytes of a body pass by."""
         if self._request_in_progress:
             super().data_received(data)
+            self._end_broken_body()
             return
         before = self._request_count
         super().data_received(data)
@@ -48,6 +49,14 @@ class Connection(RequestHandler):
             self._stop_timer()
         elif data and self._head_timer is None:
             self._head_timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._too_slow)
+
+    def _end_broken_body(self) -> None:
+        """Tell the reader of a body whose framing broke: aiohttp queues its 400 behind a request that would wait for ever."""
+        request = self._current_request
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo) and request is not None:
+            content = request.content
+            if not content.is_eof() and content.exception() is None:
+                content.set_exception(web.RequestPayloadError("the body's framing is broken"))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the timer too."""
