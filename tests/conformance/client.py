@@ -175,7 +175,10 @@ class Raw:
         async with asyncio.timeout(seconds):
             head = await self._head()
             lines = head.decode("latin-1").split("\r\n")
-            headers = CIMultiDict(tuple(line.split(": ", 1)) for line in lines[1:] if ": " in line)
+            headers: CIMultiDict[str] = CIMultiDict()
+            for line in lines[1:]:
+                name, _, value = line.partition(": ")
+                headers.add(name, value)
             status = int(lines[0].split(" ")[1])
             size = int(headers.get("Content-Length", "0"))
             body = await self.reader.readexactly(size) if size and status not in {100, 204, 304} else b""
@@ -196,7 +199,7 @@ class Raw:
                 return True
 
 
-def request(method: str, path: str, headers: Mapping[str, str | int], body: bytes = b"") -> bytes:
+def request(method: str, path: str, headers: Mapping[str, object], body: bytes = b"") -> bytes:
     """Write a request for a raw socket."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     lines += [f"{name}: {value}" for name, value in headers.items()]

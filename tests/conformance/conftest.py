@@ -27,7 +27,7 @@ async def client(server: ServerProcess) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Fresh]:
-    """Start servers with settings: fresh(TUSFM_MAX_SIZE="10")."""
+    """Start servers with settings of their own, given by name, and arguments of `serve`."""
     running: list[ServerProcess] = []
 
     def start(*arguments: str, **settings: str) -> ServerProcess:

@@ -70,6 +70,8 @@ class Reader:
     async def open(self, upload_id: str) -> StoredObject:
         """Open an upload for reading, waiting a while for one that is being finished. NotFound, NotFinished."""
         upload = await live(self._metadata, upload_id)
+        if upload.role is Role.FINAL and upload.state is State.RECEIVING:
+            upload = await self._ripened(upload)
         if upload.state is State.FINALIZING:
             upload = await self._settled(upload)
         if upload.role is Role.PARTIAL:
@@ -78,6 +80,17 @@ class Reader:
             msg = "The upload is not finished yet."
             raise NotFinished(msg)
         return self._object(upload, upload.object_key)
+
+    async def _ripened(self, upload: Upload) -> Upload:
+        """Wait while a final's partials have all their bytes and are only being finished."""
+        end = asyncio.get_running_loop().time() + FINISH_SECONDS
+        done = {State.FINALIZING, State.AVAILABLE}
+        while upload.state is State.RECEIVING and asyncio.get_running_loop().time() < end:
+            if any(partial.state not in done for partial in await self._metadata.partials(upload.id)):
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+            upload = await live(self._metadata, upload.id)
+        return upload
 
     async def _settled(self, upload: Upload) -> Upload:
         try:

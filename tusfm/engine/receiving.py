@@ -139,7 +139,7 @@ class Receiver:
             if self._last:
                 self._feed(writer, self._last)
             self._ended = True
-        except (BodyBroken, TooLarge) as error:
+        except Exception as error:  # noqa: BLE001  the writer raises it; a reader that died in silence would leave it waiting
             self._stop(error)
         finally:
             self.wake()

@@ -58,7 +58,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     """Be the outermost middleware: whatever a handler raises becomes an answer, or ends one that has begun."""
     try:
         return await handler(request)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  nothing may reach a client but an answer
         if request.writer.output_size or isinstance(error, ConnectionError):
             return _cut(request, error)
         return _answer_to(request, error)

@@ -78,8 +78,9 @@ class RequestBody:
             content._exception = error  # noqa: SLF001
 
     def pause(self) -> None:
-        """Leave the sender unread."""
-        self._request.protocol.pause_reading()
+        """Leave the sender unread; one that has sent everything needs no pause, and aiohttp's parser would not have it."""
+        if not self._content.is_eof() and self._request.protocol.connected:
+            self._request.protocol.pause_reading()
 
     def resume(self) -> None:
         """Read the sender again."""

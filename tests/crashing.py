@@ -1,0 +1,125 @@
+"""A process that is killed at the Nth point at which bytes, names or rows are written.
+
+    python -m tests.crashing FOLDER N
+
+It runs a fixed story on the engine, and says on its output what was acknowledged. Every write, sync, truncation, rename and
+unlink, and every COMMIT, is a point, once before and once after it. With N = 0 it runs to the end and says how many
+points there are.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.engine.bodies import PlayedBody, pieces_of
+from tests.engine.engines import running
+from tusfm.adapters.databases import Sqlite
+from tusfm.domain.upload import Role
+from tusfm.engine.appending import Append
+from tusfm.engine.creating import Creation
+
+CALLS = ("pwritev", "fdatasync", "fsync", "ftruncate", "rename", "unlink", "copy_file_range")
+LENGTH = 3_300_000
+SMALL = b"small file"
+
+
+def source(size: int) -> bytes:
+    """Make the file of the story."""
+    return bytes((position * 31 + position // 253) & 0xFF for position in range(size))
+
+
+class Killer:
+    """Counts points, and ends the process at one of them."""
+
+    def __init__(self, at: int) -> None:
+        """Take the number of the fatal point; 0 for none."""
+        self.at = at
+        self.count = 0
+
+    def point(self) -> None:
+        """Pass a point, or die."""
+        self.count += 1
+        if self.count == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Put a point before and after a call."""
+
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            self.point()
+            result = call(*arguments, **named)
+            self.point()
+            return result
+
+        return wrapped
+
+    def arm(self) -> None:
+        """Put points around everything that writes."""
+        for name in CALLS:
+            if hasattr(os, name):
+                setattr(os, name, self.around(getattr(os, name)))
+        Sqlite._commit = self.around(Sqlite._commit)  # type: ignore[method-assign]
+
+
+def say(*words: object) -> None:
+    """Acknowledge something, so that whoever watches has it before the next point."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+async def story(folder: Path, killer: Killer) -> None:
+    """Upload by small and large PATCHes, broken ones and takeovers; a small file at once; a final of two partials; delete."""
+    data = source(LENGTH)
+    async with running({"TUSFM_DATA_DIR": str(folder)}) as engine:
+        killer.arm()
+        uploads = engine.uploads
+        small = await uploads.create(Creation(length=len(SMALL), body=PlayedBody([SMALL], size=len(SMALL))))
+        say("small", small.id, small.offset)
+        made = await uploads.create(Creation(length=LENGTH))
+        say("large", made.id, 0)
+        offset = 0
+        for size, end in ((100, "well"), (200_000, "well"), (1_400_000, "broken"), (1_100_000, "well"), (50, "broken")):
+            body = PlayedBody(
+                pieces_of(data[offset : offset + size], 65_536),
+                size=size if end == "well" else size + 1,
+                end=end,
+            )
+            try:
+                offset = (await uploads.append(Append(id=made.id, offset=offset, body=body))).offset
+            except Exception:  # noqa: BLE001  a body that broke off
+                offset = (await uploads.status(made.id)).offset
+            say("large", made.id, offset)
+        rest = data[offset:]
+        await uploads.append(Append(id=made.id, offset=offset, body=PlayedBody([rest], size=len(rest))))
+        say("large", made.id, LENGTH)
+        await uploads.open(made.id)
+        await concatenate(engine.uploads, data)
+        await uploads.terminate(small.id)
+        say("deleted", small.id, 0)
+
+
+async def concatenate(uploads: Any, data: bytes) -> None:
+    """Make a final of two partials."""
+    ids = []
+    for start, end in ((0, 1000), (1000, 1_500_000)):
+        body = PlayedBody(pieces_of(data[start:end], 65_536), size=end - start)
+        partial = await uploads.create(Creation(length=end - start, role=Role.PARTIAL, concat="partial", body=body))
+        say("partial", partial.id, partial.offset)
+        ids.append(partial.id)
+    final = await uploads.concatenate(Creation(length=None, role=Role.FINAL, concat="final;"), ids)
+    say("final", final.id, 0)
+    await uploads.open(final.id)
+
+
+def main() -> None:
+    """Run the story."""
+    killer = Killer(int(sys.argv[2]))
+    asyncio.run(story(Path(sys.argv[1]), killer))
+    say("points", "-", killer.count)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The memory budget: bounded, fair, and without deadlock."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from tusfm.engine.budget import Account, Budget
+
+MIB = 1024 * 1024
+
+
+@dataclass
+class Upload:
+    """An upload that holds bytes until it is told to free them."""
+
+    wish: int = MIB
+    most: int = 100 * MIB
+    spilled: int = 0
+    account: Account = field(init=False)
+
+    def travel(self) -> None:
+        """Have nothing to send."""
+
+    def shed(self) -> None:
+        """Have nothing to forget."""
+
+    def spill(self) -> None:
+        """Free everything."""
+        self.spilled += 1
+        self.account.free(self.account.held)
+
+
+def open_account(budget: Budget, **more: int) -> Upload:
+    """Open an account for an upload."""
+    upload = Upload(**more)
+    upload.account = budget.account(upload)
+    return upload
+
+
+async def test_who_is_nearest_to_a_full_part_goes_on_first() -> None:
+    """When memory comes free, the upload that lacks least is let in first."""
+    budget = Budget(10 * MIB)
+    holder, far, near = open_account(budget), open_account(budget, wish=8 * MIB), open_account(budget, wish=MIB)
+    holder.account.hold(10 * MIB)
+    waiting = {"far": asyncio.create_task(far.account.room()), "near": asyncio.create_task(near.account.room())}
+    await asyncio.sleep(0.01)
+    holder.account.free(MIB)
+    await asyncio.sleep(0.01)
+    assert (waiting["near"].done(), waiting["far"].done()) == (True, False)
+    holder.account.free(9 * MIB)
+    await asyncio.wait_for(waiting["far"], 1)
+
+
+async def test_full_of_waiting_uploads_nobody_waits_for_ever() -> None:
+    """When all hold memory and all wait, early tails free it, and all go on."""
+    budget = Budget(8 * MIB)
+    uploads = [open_account(budget) for _ in range(8)]
+    for upload in uploads:
+        upload.account.hold(MIB)
+    await asyncio.wait_for(asyncio.gather(*(upload.account.room() for upload in uploads)), 10)
+    assert any(upload.spilled for upload in uploads)
+
+
+async def test_nobody_holds_more_than_a_quarter_while_others_wait() -> None:
+    """An upload that holds a quarter waits while somebody else does."""
+    budget = Budget(8 * MIB)
+    greedy, other = open_account(budget), open_account(budget, most=0)
+    greedy.account.hold(3 * MIB)
+    waiting = asyncio.create_task(other.account.room())
+    await asyncio.sleep(0.01)
+    assert greedy.account.crowded
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert not greedy.account.crowded
+
+
+async def test_what_is_only_kept_goes_first() -> None:
+    """Memory that is kept to save a read is dropped before anybody waits."""
+    budget = Budget(4 * MIB)
+    upload = open_account(budget)
+    budget.used += 4 * MIB
+
+    def drop() -> None:
+        budget.used -= 4 * MIB
+
+    budget.keep("idle", drop)
+    await asyncio.wait_for(upload.account.room(), 1)
+    assert budget.used == 0

@@ -1,0 +1,64 @@
+"""Settings: read, checked, and shown without secrets."""
+
+from pathlib import Path
+
+import pytest
+
+from tusfm.settings import BadSetting, described, load, unknown
+
+
+def test_defaults_are_the_embedded_stack() -> None:
+    """With nothing set there is a directory, no limit and a day until expiry."""
+    settings = load({})
+    assert (settings.data_dir, settings.max_size, settings.expire_after) == ("./data", None, 86400)
+    assert (settings.mysql_host, settings.minio_endpoint, settings.rabbitmq_host) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TUSFM_MAX_SIZE", "many"),
+        ("TUSFM_MAX_SIZE", "-1"),
+        ("TUSFM_MAX_SIZE", "0"),
+        ("TUSFM_EXPIRE_AFTER", "soon"),
+        ("TUSFM_EXPIRE_AFTER", "-5"),
+        ("TUSFM_EXPIRE_AFTER", "nan"),
+        ("TUSFM_SWEEP_EVERY", "0"),
+        ("TUSFM_MEMORY_BUDGET", "1000"),
+        ("TUSFM_BEHIND_PROXY", "perhaps"),
+        ("TUSFM_PUBLIC_URL", "ftp://x"),
+        ("TUSFM_PUBLIC_URL", "example.com"),
+        ("TUSFM_LOG_FORMAT", "xml"),
+        ("TUSFM_LOG_LEVEL", "loud"),
+    ],
+)
+def test_what_cannot_be_read_is_named(name: str, value: str) -> None:
+    """A setting that cannot be read is one sentence that names it."""
+    with pytest.raises(BadSetting) as raised:
+        load({name: value})
+    assert str(raised.value).startswith(name)
+    assert str(raised.value).endswith(".")
+
+
+def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
+    """An `.env` file gives what the environment does not."""
+    file = tmp_path / ".env"
+    file.write_text("TUSFM_MAX_SIZE=5\nTUSFM_DATA_DIR='/a b'\n")
+    settings = load({"TUSFM_MAX_SIZE": "7"}, file)
+    assert (settings.max_size, settings.data_dir) == (7, "/a b")
+
+
+def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    """A settings file that was named and is missing stops the start."""
+    with pytest.raises(BadSetting, match="cannot be read"):
+        load({}, tmp_path / "missing")
+
+
+def test_misspelt_names_are_found() -> None:
+    """A TUSFM_ name that means nothing is told of."""
+    assert unknown({"TUSFM_MAXSIZE": "1", "TUSFM_MAX_SIZE": "1", "OTHER": "1"}) == ["TUSFM_MAXSIZE"]
+
+
+def test_every_setting_is_described() -> None:
+    """Each setting has a name, a value to show and a meaning."""
+    assert all(name and meaning for name, _, meaning in described(load({})))

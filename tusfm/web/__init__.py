@@ -1,0 +1,1 @@
+"""The page at `/`, and how it is built."""
