@@ -20,7 +20,7 @@ def test_every_state_has_its_row() -> None:
     assert set(TRANSITIONS) == set(State)
 
 
-@pytest.mark.parametrize("state", list(LIVE))
+@pytest.mark.parametrize("state", sorted(LIVE))
 def test_what_lives_can_be_terminated(state: State) -> None:
     """DELETE ends an upload in any live state."""
     assert may_become(state, State.TERMINATED)
