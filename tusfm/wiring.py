@@ -16,6 +16,7 @@ from tusfm.engine.budget import Budget
 from tusfm.engine.expiration import Sweep, resume
 from tusfm.engine.finalization import Finalizer
 from tusfm.engine.outbox import Dispatcher
+from tusfm.engine.part_layout import PartLayout
 from tusfm.engine.presence import Presence
 from tusfm.engine.reading import Reader
 from tusfm.engine.rules import Rules
@@ -23,7 +24,7 @@ from tusfm.engine.segment_layout import SegmentLayout
 from tusfm.engine.uploads import Uploads
 from tusfm.engine.writing import Layout
 from tusfm.ports.metadata import Metadata
-from tusfm.ports.storage import Storage
+from tusfm.ports.storage import MultipartStorage, Storage
 from tusfm.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -85,19 +86,17 @@ class Engine:
 def build(settings: Settings) -> Engine:
     """Put the engine together; nothing is opened yet."""
     process = secrets.token_hex(8)
-    metadata = SqlMetadata(database_url(settings), process)
-    storage = LocalStorage(data_dir(settings))
-    layout = SegmentLayout(storage, metadata, Budget(settings.memory_budget))
-    return _assemble(settings, process, metadata, storage, layout)
+    return assemble(settings, process, SqlMetadata(database_url(settings), process), LocalStorage(data_dir(settings)))
 
 
-def _assemble(
-    settings: Settings,
-    process: str,
-    metadata: Metadata,
-    storage: LocalStorage,
-    layout: Layout,
-) -> Engine:
+def assemble(settings: Settings, process: str, metadata: Metadata, storage: LocalStorage | MultipartStorage) -> Engine:
+    """Put the engine together on these adapters; the storage's shape decides on the layout."""
+    budget = Budget(settings.memory_budget)
+    layout: Layout
+    if isinstance(storage, LocalStorage):
+        layout, path, multipart = SegmentLayout(storage, metadata, budget), storage.path, None
+    else:
+        layout, path, multipart = PartLayout(storage, metadata, budget), None, storage
     rules = Rules(
         max_size=settings.max_size,
         expire_after=settings.expire_after or None,
@@ -108,7 +107,7 @@ def _assemble(
     finalizer = Finalizer(metadata, layout, dispatcher, rules.max_size)
     finalization.finalize = finalizer.finalize
     presence = Presence(metadata, process, rules.expire_after)
-    reader = Reader(metadata, storage, storage.path)
+    reader = Reader(metadata, storage, path)
     return Engine(
         uploads=Uploads(metadata, layout, presence, dispatcher, rules, reader),
         metadata=metadata,
@@ -116,7 +115,7 @@ def _assemble(
         presence=presence,
         dispatcher=dispatcher,
         finalizer=finalizer,
-        sweep=Sweep(metadata, layout, storage, dispatcher, process),
+        sweep=Sweep(metadata, layout, storage, dispatcher, process, multipart),
         sweep_every=settings.sweep_every,
     )
 

@@ -1,22 +1,28 @@
 """The page at `/`, in Debian's Chromium."""
 
-import re
+import asyncio
 import shutil
-from collections.abc import AsyncIterator
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from aiohttp import web
+from playwright.async_api import Browser, CDPSession, Page, Request, async_playwright
 
 from tests.acceptance.conftest import missing, sha256
-from tests.servers import ServerProcess
+from tests.servers import ServerProcess, free_port
 
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 DIST = Path(__file__).parent.parent.parent / "tusfm" / "web" / "dist"
-BYTES_PER_SECOND = 15_000_000
+SLOW = 6_000_000  # bytes a second: 60 MB take ten seconds
+INPUT = "#uploads input.uppy-Dashboard-input >> nth=0"
+PAUSE = "#uploads [data-cy=togglePauseResume]"
 
 
 @pytest.fixture
@@ -33,81 +39,253 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-async def opened(browser: Browser, server: ServerProcess) -> tuple[Page, list[str]]:
-    """Open the page on a slow line; what goes wrong in it is collected."""
+class Visitor:
+    """Someone with the page open, and what the page asked of the network meanwhile."""
+
+    def __init__(self, page: Page, url: str, line: CDPSession) -> None:
+        """Take a page that nobody has looked at yet."""
+        self.page = page
+        self._url = url
+        self._line = line
+        self.sent: list[Request] = []
+        self.wrong: list[str] = []
+        page.on("request", self._note)
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+
+    def _note(self, request: Request) -> None:
+        self.sent.append(request)
+        if not request.url.startswith((self._url, "blob:", "data:")):
+            self.wrong.append(request.url)
+
+    async def line(self, bytes_per_second: int) -> None:
+        """Set the speed of the line to the server; -1 is no limit."""
+        limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second}
+        await self._line.send("Network.emulateNetworkConditions", limits)
+
+    async def until(self, kind: str) -> None:
+        """Wait until the status line is of a kind: sending, waiting, paused."""
+        await self.page.wait_for_selector(f"#status[data-kind={kind}]:visible", timeout=40_000)
+
+    async def until_percent(self, percent: int) -> None:
+        """Wait until so much was sent."""
+        async with asyncio.timeout(40):
+            while await self._percent() < percent:
+                await asyncio.sleep(0.1)
+
+    async def _percent(self) -> int:
+        said, _, rest = (await self.page.title()).partition(" % ")
+        return int(said) if rest else 0
+
+    async def arrived(self) -> str:
+        """Wait for a file in the list, and return its link."""
+        await self.page.wait_for_selector("#finished li a", timeout=60_000)
+        return await self.page.get_attribute("#finished li a", "href") or ""
+
+    def methods(self) -> list[str]:
+        """List what was asked of the upload endpoint, in order."""
+        return [one.method for one in self.sent if "/files/" in one.url]
+
+    def patched_at(self) -> list[int]:
+        """List the offsets at which bytes were sent."""
+        return [int(one.headers["upload-offset"]) for one in self.sent if one.method == "PATCH"]
+
+
+async def visit(browser: Browser, url: str) -> Visitor:
+    """Open the page on a slow line."""
     page = await browser.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on(
-        "request",
-        lambda request: wrong.append(request.url) if not request.url.startswith((server.url, "blob:", "data:")) else None,
-    )
-    session = await page.context.new_cdp_session(page)
-    slow = {"offline": False, "latency": 1, "downloadThroughput": -1, "uploadThroughput": BYTES_PER_SECOND}
-    await session.send("Network.emulateNetworkConditions", slow)
-    await page.goto(server.url)
-    return page, wrong
+    visitor = Visitor(page, url, await page.context.new_cdp_session(page))
+    await visitor.line(SLOW)
+    await page.goto(url)
+    return visitor
 
 
-async def begin(page: Page, file: Path) -> None:
-    """Choose a file, and upload."""
-    await page.set_input_files("input.uppy-Dashboard-input >> nth=0", file)
-    await page.click(".uppy-StatusBar-actionBtn--upload")
-    await expect(page.locator(".uppy-StatusBar")).to_contain_text(re.compile(r"[1-9]\d%"))
+async def test_a_file_survives_all_that_happens_to_it(browser: Browser, server: ServerProcess, large_file: Path) -> None:
+    """A pause, two SIGKILLs and a reload: the page says what happens, begins nothing anew, and the file is whole."""
+    visitor = await visit(browser, f"{server.url}/")
+    await visitor.page.set_input_files(INPUT, large_file)
+    await visitor.until_percent(10)
+    await visitor.page.click(PAUSE)
+    await visitor.until("paused")
+    await visitor.page.click(PAUSE)
+    await visitor.until("sending")
+    for _ in range(2):
+        await asyncio.sleep(1)
+        server.kill()
+        await visitor.until("waiting")
+        assert "Nothing is lost" in await visitor.page.inner_text("#status-text")
+        server.start()
+        await visitor.until("sending")
+    before = len(visitor.patched_at())
+    await visitor.until_percent(50)
+    await visitor.page.reload()
+    await visitor.until("sending")
+    await visitor.line(-1)
+    assert sha256(await visitor.arrived()) == sha256(large_file)
+    assert visitor.methods().count("POST") == 1
+    assert visitor.patched_at() == sorted(visitor.patched_at())
+    assert visitor.patched_at()[before] > 20_000_000
+    assert visitor.wrong == []
 
 
-async def finished(page: Page) -> str:
-    """Wait for the file in the list, and return its link."""
-    await page.wait_for_selector("#files li a", timeout=90_000)
-    return await page.get_attribute("#files li a", "href") or ""
-
-
-async def test_a_file_survives_a_pause_and_two_killed_servers(
+async def test_a_file_that_the_browser_forgot_is_chosen_again(
     browser: Browser, server: ServerProcess, large_file: Path
 ) -> None:
-    """Pause, resume, SIGKILL twice: the page says what happens, goes on by itself, and the file arrives whole."""
-    page, wrong = await opened(browser, server)
-    await begin(page, large_file)
-    await page.click(".uppy-StatusBar-actionCircleBtn >> nth=0")
-    await page.wait_for_timeout(400)
-    await page.click(".uppy-StatusBar-actionCircleBtn >> nth=0")
-    for _ in range(2):
-        await page.wait_for_timeout(700)
-        server.kill()
-        await expect(page.locator("#notice")).to_contain_text("Nothing is lost", timeout=20_000)
-        server.start()
-    assert sha256(await finished(page)) == sha256(large_file)
-    assert wrong == []
+    """Without the bytes in the browser, the page asks for the file, and goes on from the server's offset."""
+    visitor = await visit(browser, f"{server.url}/")
+    await visitor.page.set_input_files(INPUT, large_file)
+    await visitor.until_percent(20)
+    await visitor.page.evaluate(
+        """() => new Promise((resolve) => {
+            indexedDB.open('uppy-blobs').onsuccess = ({ target: { result: base } }) => {
+                const work = base.transaction('files', 'readwrite')
+                work.objectStore('files').clear()
+                work.oncomplete = () => { base.close(); resolve() }
+            }
+        })""",
+    )
+    await visitor.page.reload()
+    await visitor.until("ghosts")
+    await visitor.line(-1)
+    await visitor.page.set_input_files("#again", large_file)
+    assert sha256(await visitor.arrived()) == sha256(large_file)
+    assert visitor.methods().count("POST") == 1
+    assert visitor.patched_at()[-1] > 0
 
 
-async def test_a_file_goes_on_after_a_reload(browser: Browser, server: ServerProcess, large_file: Path) -> None:
-    """After a reload the file is there again, and goes on from the server's offset and not from the beginning."""
-    page, _ = await opened(browser, server)
-    await begin(page, large_file)
-    await page.wait_for_timeout(1500)
-    await page.reload()
-    offsets: list[int] = []
-    page.on("request", lambda sent: offsets.append(int(sent.headers["upload-offset"])) if sent.method == "PATCH" else None)
-    await page.wait_for_selector(".uppy-Dashboard-Item")
-    await page.click(".uppy-StatusBar-actionBtn--upload")
-    assert sha256(await finished(page)) == sha256(large_file)
-    assert offsets
-    assert offsets[0] > 0
+async def test_an_answer_of_a_broken_proxy_loses_nothing(browser: Browser, server: ServerProcess, large_file: Path) -> None:
+    """A HEAD that is answered with 503 is asked again; the upload does not begin anew."""
+    visitor = await visit(browser, f"{server.url}/")
+    await visitor.page.set_input_files(INPUT, large_file)
+    await visitor.until_percent(10)
+    await visitor.page.click(PAUSE)
+    await visitor.page.route("**/files/*", lambda route: route.fulfill(status=503, body="away"))
+    await visitor.page.click(PAUSE)
+    await visitor.until("waiting")
+    await visitor.page.unroute("**/files/*")
+    await visitor.page.click("#try-now")
+    assert sha256(await visitor.arrived()) == sha256(large_file)
+    assert visitor.methods().count("POST") == 1
+
+
+async def test_an_upload_that_is_gone_begins_again(browser: Browser, server: ServerProcess, large_file: Path) -> None:
+    """When the server has let go of an upload, the page begins it again, says so, and the file arrives."""
+    visitor = await visit(browser, f"{server.url}/")
+    await visitor.page.set_input_files(INPUT, large_file)
+    await visitor.until_percent(10)
+    await visitor.page.click(PAUSE)
+    (url,) = {one.url for one in visitor.sent if one.method == "PATCH"}
+    deleted = await visitor.page.request.delete(url, headers={"Tus-Resumable": "1.0.0"})
+    assert deleted.status == 204
+    await visitor.page.click(PAUSE)
+    await visitor.page.wait_for_selector("#notices li:has-text('begins again')")
+    await visitor.line(-1)
+    assert sha256(await visitor.arrived()) == sha256(large_file)
+
+
+async def test_a_file_that_is_too_large_is_refused_before_it_is_sent(
+    browser: Browser, tmp_path: Path, large_file: Path
+) -> None:
+    """The page knows the server's limit, and says what to do."""
+    with ServerProcess(tmp_path / "small", {"TUSFM_MAX_SIZE": "1000000"}) as server:
+        visitor = await visit(browser, f"{server.url}/")
+        await visitor.page.wait_for_selector("text=Up to 977")
+        await visitor.page.set_input_files(INPUT, large_file)
+        await visitor.page.wait_for_selector("#notices li:has-text('that this server takes')")
+        assert visitor.methods() == ["OPTIONS"]
 
 
 async def test_a_finished_file_can_be_deleted(browser: Browser, server: ServerProcess, tmp_path: Path) -> None:
-    """The list shows name and size, survives a reload, and deletes on the server after asking."""
-    file = tmp_path / "note.txt"
+    """The list shows name and size, outlives a reload, and deletes on the server after a question."""
+    file = tmp_path / "grüße.txt"
     file.write_text("hello")
-    page, wrong = await opened(browser, server)
-    await page.set_input_files("input.uppy-Dashboard-input >> nth=0", file)
-    await page.click(".uppy-StatusBar-actionBtn--upload")
-    await finished(page)
-    await page.reload()
-    assert "note.txt" in await page.inner_text("#files")
-    assert "5 bytes" in await page.inner_text("#files")
-    page.on("dialog", lambda dialog: dialog.accept())
-    await page.click("text=Delete")
-    await page.wait_for_selector("#empty:visible")
+    visitor = await visit(browser, f"{server.url}/")
+    await visitor.page.set_input_files(INPUT, file)
+    await visitor.arrived()
+    await visitor.page.reload()
+    link = await visitor.arrived()
+    assert "grüße.txt" in await visitor.page.inner_text("#finished")
+    assert "5\u00a0bytes" in await visitor.page.inner_text("#finished")
+    await visitor.page.click("#finished button:text('Delete')")
+    await visitor.page.click("#ask-no")
+    assert await (await visitor.page.request.get(link)).body() == b"hello"
+    await visitor.page.click("#finished button:text('Delete')")
+    await visitor.page.click("#ask-yes")
+    await visitor.page.wait_for_selector("#finished-empty:visible")
     assert server.files() == []
-    assert wrong == []
+    assert visitor.wrong == []
+
+
+async def test_a_cancelled_upload_leaves_nothing(browser: Browser, server: ServerProcess, large_file: Path) -> None:
+    """Cancelling asks first; then what had arrived is deleted on the server."""
+    visitor = await visit(browser, f"{server.url}/")
+    await visitor.page.set_input_files(INPUT, large_file)
+    await visitor.until_percent(10)
+    await visitor.page.click("#uploads [data-cy=cancel]")
+    await visitor.page.click("#ask-no")
+    await visitor.until("sending")
+    await visitor.page.click("#uploads [data-cy=cancel]")
+    async with visitor.page.expect_response(lambda answer: answer.request.method == "DELETE") as answer:
+        await visitor.page.click("#ask-yes")
+    assert (await answer.value).status == 204
+    assert server.files() == []
+
+
+@pytest.fixture
+async def prefixed(server: ServerProcess) -> AsyncIterator[str]:
+    """Put a proxy before the server, which serves it under /up/ and tells it nothing."""
+
+    async def forward(request: web.Request) -> web.StreamResponse:
+        kept = {name: value for name, value in request.headers.items() if name not in {"Host", "Content-Length"}}
+        url = f"{server.url}/{request.match_info['rest']}"
+        body = request.content if request.can_read_body else None
+        async with session.request(request.method, url, headers=kept, data=body, allow_redirects=False) as answer:
+            dropped = {"Content-Length", "Transfer-Encoding", "Connection", "Date", "Server"}
+            headers = {name: value for name, value in answer.headers.items() if name not in dropped}
+            return web.Response(status=answer.status, headers=headers, body=await answer.read())
+
+    app = web.Application(client_max_size=0)
+    app.router.add_route("*", "/up/{rest:.*}", forward)
+    runner = web.AppRunner(app)
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        await runner.setup()
+        port = free_port()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield f"http://127.0.0.1:{port}/up/"
+        await runner.cleanup()
+
+
+async def test_the_page_works_under_a_prefix(browser: Browser, prefixed: str, large_file: Path) -> None:
+    """Behind a proxy that tells the server nothing of its prefix, page, uploads and links stay under the prefix."""
+    visitor = await visit(browser, prefixed)
+    await visitor.line(-1)
+    await visitor.page.set_input_files(INPUT, large_file)
+    link = await visitor.arrived()
+    assert link.startswith(f"{prefixed}files/")
+    got = await visitor.page.request.get(link)
+    assert await got.body() == large_file.read_bytes()
+    assert visitor.wrong == []
+
+
+@pytest.fixture
+def index(server: ServerProcess) -> Iterator[tuple[str, dict[str, str], str]]:
+    """Fetch the page: its URL, headers and text."""
+    if not (DIST / "index.html").exists():
+        missing("the built page")
+    with urllib.request.urlopen(f"{server.url}/", timeout=10) as answer:
+        yield f"{server.url}/", dict(answer.headers), answer.read().decode()
+
+
+def test_the_page_is_asked_for_each_time_and_its_assets_never_again(index: tuple[str, dict[str, str], str]) -> None:
+    """The page has a tag and `no-cache`; what it names has its content's hash in its name, and is kept for ever."""
+    url, headers, text = index
+    assert headers["Cache-Control"] == "no-cache"
+    assert "script-src 'self'" in headers["Content-Security-Policy"]
+    with pytest.raises(urllib.error.HTTPError, match="304") as raised:
+        urllib.request.urlopen(urllib.request.Request(url, headers={"If-None-Match": headers["Etag"]}), timeout=10)
+    raised.value.close()
+    names = [part.partition('"')[0] for part in text.split('"assets/')[1:]]
+    assert len(names) == 2
+    for name in names:
+        with urllib.request.urlopen(f"{url}assets/{name}", timeout=10) as answer:
+            assert "immutable" in answer.headers["Cache-Control"]
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"

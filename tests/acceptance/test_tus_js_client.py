@@ -1,9 +1,7 @@
 """tus-js-client, in Node."""
 
 import json
-import shutil
 import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -15,16 +13,20 @@ import pytest
 
 from tests.acceptance.conftest import missing, sha256
 from tests.servers import ServerProcess
+from tusfm.web.build import BuildError, find_node
 
 CLIENTS = Path(__file__).parent.parent / "clients"
 
 
 def node() -> str:
     """Find Node: the machine's, or the one that the page was built with."""
-    found = shutil.which("node") or shutil.which("node", path=str(Path(sys.prefix) / "node-bin"))
-    if found is None or not (CLIENTS / "node_modules" / "tus-js-client").is_dir():
-        missing("Node with tus-js-client")
-    return found or ""
+    if not (CLIENTS / "node_modules" / "tus-js-client").is_dir():
+        missing("tus-js-client")
+    try:
+        return find_node().node[0]
+    except BuildError as error:
+        missing(str(error))
+        raise
 
 
 def upload(server: ServerProcess, file: Path, **told: Any) -> Iterator[dict[str, Any]]:
@@ -63,7 +65,7 @@ def test_a_killed_server_is_hidden_by_the_clients_own_retry(server: ServerProces
     """SIGKILL in the middle and a new start: the client goes on by itself, and not from the beginning."""
     said = []
     killed = 0
-    for line in upload(server, large_file, chunkSize=4_000_000):
+    for line in upload(server, large_file, chunkSize=4_000_000, pace=100):
         said.append(line)
         if line["what"] == "progress" and line["sent"] > (killed + 1) * 15_000_000 and killed < 2:
             server.kill()

@@ -1,5 +1,6 @@
 // Uploads a file with tus-js-client as a test tells it: node upload.mjs '{"endpoint": …, "file": …, …}'
-// It prints a JSON line for each thing that happens; "pause" milliseconds after the start it pauses, and resumes.
+// It prints a JSON line for each thing that happens; "pause" milliseconds after the start it pauses, and resumes;
+// before each request it waits for "pace" milliseconds.
 
 import fs from "node:fs";
 import { PassThrough } from "node:stream";
@@ -20,6 +21,7 @@ const upload = new tus.Upload(source, {
   uploadLengthDeferred: told.deferred ?? false,
   uploadDataDuringCreation: told.withCreation ?? false,
   onProgress: (sent) => say("progress", { sent }),
+  onBeforeRequest: () => new Promise((resolve) => setTimeout(resolve, told.pace ?? 0)),
   onShouldRetry: () => true,
   onError: (error) => {
     say("error", { message: error.message });

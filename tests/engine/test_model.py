@@ -4,11 +4,13 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import migrated, running
+from tests.memory_storage import MemoryStorage
 from tusfm.domain.errors import ChecksumMismatch, Interrupted, OffsetConflict, TusfmError
 from tusfm.domain.upload import State, Upload
 from tusfm.engine.appending import Append
@@ -124,16 +126,16 @@ class Play:
         return upload
 
 
-async def play(steps: list[tuple[str, int, int, int]]) -> None:
-    """Play a game, finish the upload, and compare every byte."""
+async def play(steps: list[tuple[str, int, int, int]], storage: MemoryStorage | None) -> None:
+    """Play a game, finish the upload, compare every byte, and see that nothing is left over."""
     with tempfile.TemporaryDirectory() as folder, migrated(Path(folder)) as environ:
-        async with running(environ) as one, running(environ) as two:
+        async with running(environ, storage) as one, running(environ, storage) as two:
             engines = [one, two]
             made = await one.uploads.create(Creation(length=LENGTH))
             game = Play(engines, made.id)
             for kind, size, piece, which in steps:
                 if kind == "lost process":
-                    async with running(environ) as third:
+                    async with running(environ, storage) as third:
                         await game.step("silent", size, piece, third)
                 else:
                     await game.step(kind, size, piece, engines[which])
@@ -143,9 +145,16 @@ async def play(steps: list[tuple[str, int, int, int]]) -> None:
             content = b"".join([piece async for piece in stored.read(0, stored.size)])
             assert content == FILE
 
+            await one.uploads.terminate(made.id)
+            await one.sweep.sweep()
+            left = [key for top in ("work/", "files/") for key in [key async for key in one.storage.keys(top)]]
+            assert [key for key in left if "marker" not in key] == []
+            assert storage is None or not storage.unfinished
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(STEPS)
-def test_whatever_happens_the_offset_is_true_and_the_file_is_right(steps: list[tuple[str, int, int, int]]) -> None:
-    """An offset that was told never goes back, and the finished file is the source, whatever came in between."""
-    asyncio.run(play(steps))
+
+@pytest.mark.parametrize("kind", ["directory", "multipart"])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS)
+def test_whatever_happens_the_offset_is_true_and_the_file_is_right(kind: str, steps: list[tuple[str, int, int, int]]) -> None:
+    """An offset that was told never goes back, the file is the source, and nothing is left of it when it is deleted."""
+    asyncio.run(play(steps, MemoryStorage(min_part=1_000_000) if kind == "multipart" else None))

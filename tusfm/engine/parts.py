@@ -70,6 +70,18 @@ class Stretch:
             at += len(piece)
         return []
 
+    def cut(self, size: int) -> "Stretch":
+        """Take off what makes a part of this size, at the next end of a piece and not within a tail; it stays the rest."""
+        least = max(self.base + size, self.tails[-1].end if self.tails else 0)
+        end, count = self.memory, 0
+        while end < least and count < len(self.pieces):
+            end += len(self.pieces[count])
+            count += 1
+        first = Stretch(self.base, end, self.memory, self.pieces[:count], self.tails)
+        self.base = self.memory = end
+        self.pieces, self.tails = self.pieces[count:], []
+        return first
+
     def drop(self, offset: int) -> int:
         """Forget what lies before the offset; returns the bytes freed."""
         freed = max(0, offset - self.memory)
@@ -249,7 +261,7 @@ class PartWriter:
         """Commit what has landed, and send what is full."""
         await self._land()
         least = self._storage.min_part if self._short else self._part_size
-        if self._stretch.size >= least and len(self._flights) < IN_FLIGHT and not self._whole:
+        while self._stretch.size >= least and len(self._flights) < IN_FLIGHT and not self._whole:
             self._short = False
             await self._send()
         if self._spilling:
@@ -272,8 +284,9 @@ class PartWriter:
         elif self.fed == self.offset:
             await self._position.release()
         else:
-            await (self._send() if self._stretch.size >= self._storage.min_part else self._tail())
-            await self._land(everything=True, commit=False)
+            await self._send_all(self._storage.min_part)
+            if self.fed > self._durable:
+                await self._tail()
             await self._commit(length=length, releases=True)
             self._keep()
 
@@ -293,17 +306,25 @@ class PartWriter:
         return self.fed == self._position.upload.length
 
     async def _send(self) -> None:
-        """Send the open stretch as a part, and begin a new one."""
+        """Send the beginning of the open stretch as a part."""
         number = await self._number()
         lacking = await self._lacking()
-        stretch = self._stretch
-        self._stretch = Stretch(stretch.end, stretch.end, stretch.end)
+        stretch = self._stretch.cut(self._part_size)
         self._busy = False
         extent = Extent(ExtentKind.PART, stretch.base, stretch.size, self._key, number)
         task = asyncio.create_task(self._put_part(number, lacking + stretch.pieces))
         task.add_done_callback(lambda _: self._wake())
         held = stretch.held + sum(map(len, lacking))
         self._flights.append(Flight(task, extent, stretch.tails, held))
+
+    async def _send_all(self, least: int) -> None:
+        """Send parts until less than *least* bytes are left, and take them all."""
+        while self._stretch.size >= least:
+            await self._send()
+            if len(self._flights) >= IN_FLIGHT:
+                await asyncio.wait([self._flights[0].task])
+                await self._land()
+        await self._land(everything=True, commit=False)
 
     async def _put_part(self, number: int, pieces: Sequence[bytes]) -> str:
         assert self._multipart is not None
@@ -449,9 +470,7 @@ class PartWriter:
         if self._stretch.base == 0 and self._multipart is None and not self._landed:
             await self._one_shot(length)
             return
-        if self._stretch.size:
-            await self._send()
-            await self._land(everything=True, commit=False)
+        await self._send_all(1)
         await self._commit(length=length, state=State.FINALIZING, releases=True)
 
     async def _one_shot(self, length: int | None) -> None:

@@ -1,183 +1,142 @@
-import Uppy from "@uppy/core";
-import Dashboard from "@uppy/dashboard";
-import GoldenRetriever from "@uppy/golden-retriever";
-import Tus from "@uppy/tus";
-import "@uppy/core/css/style.min.css";
-import "@uppy/dashboard/css/style.min.css";
-import "./page.css";
+// The page: Uppy's dashboard against the server that served it.
 
-// Relative to the page, so that a prefix before it (a proxy's) holds for uploads too.
-const endpoint = new URL("files/", document.baseURI).href;
-const VERSION = { "Tus-Resumable": "1.0.0" };
-const RETRY_MS = [500, 1000, 2000, 4000, ...Array(200).fill(8000)]; // about half an hour in all, for a train in a tunnel
-const STORED = "tusfm-finished";
-const MIB = 1024 * 1024;
+import Uppy from '@uppy/core'
+import { getDroppedFiles } from '@uppy/core/utils'
+import Dashboard from '@uppy/dashboard'
+import GoldenRetriever from '@uppy/golden-retriever'
+import Tus from '@uppy/tus'
+import '@uppy/core/css/style.min.css'
+import '@uppy/dashboard/css/style.min.css'
+import './page.css'
 
-const $ = (id) => document.getElementById(id);
-$("endpoint").textContent = endpoint;
+import { ask } from './ask.js'
+import { Finished } from './finished.js'
+import { ENDPOINT, here, tusOptions } from './retrying.js'
+import { announce, Status } from './status.js'
+import { bytes, plural } from './words.js'
 
-// What is said above the dashboard
+const GIB = 1024 ** 3
+const DAY = 24 * 3600 * 1000
+const ADMIRE = 1200 // milliseconds that a finished file stays in the dashboard
+const OTHER_TAB = 1000 // milliseconds to wait for a tab that is being reloaded
 
-function say(text, bad = false) {
-  const notice = $("notice");
-  notice.hidden = !text;
-  notice.classList.toggle("bad", bad);
-  if (notice.textContent !== text) notice.textContent = text;
-}
-
-const status = (error) => error?.originalResponse?.getStatus?.() ?? 0;
-
-function advice(error) {
-  switch (status(error)) {
-    case 0:
-      return "The server cannot be reached. Nothing is lost: check your connection, then press Retry.";
-    case 400:
-      return "The server did not understand this file's name or type. Rename it and choose it again.";
-    case 401:
-    case 403:
-      return "You may not upload here. Ask whoever runs this server.";
-    case 404:
-    case 410:
-      return "The unfinished upload is gone from the server. Remove the file and choose it again to begin anew.";
-    case 413:
-      return "The file is larger than this server takes. Choose a smaller one.";
-    case 507:
-      return "The server has no room just now. Nothing is lost: press Retry later.";
-    default:
-      return "The server has a problem. Nothing is lost: press Retry in a moment.";
-  }
-}
-
-// Finished files, remembered by this browser only
-
-const finished = {
-  read() {
-    try {
-      return JSON.parse(localStorage.getItem(STORED)) ?? [];
-    } catch {
-      return [];
-    }
-  },
-  write(files) {
-    try {
-      localStorage.setItem(STORED, JSON.stringify(files.slice(0, 500)));
-    } catch {
-      say("This browser keeps no list of finished files; note their links.");
-    }
-    show(files);
-  },
-};
-
-function size(bytes) {
-  if (bytes < 1024) return `${bytes} bytes`;
-  const units = ["KB", "MB", "GB", "TB"]; // of 1,024, as the dashboard counts them
-  let value = bytes;
-  let unit = -1;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
-}
-
-function button(label, title, action) {
-  const element = document.createElement("button");
-  element.type = "button";
-  element.className = "plain";
-  element.textContent = label;
-  element.setAttribute("aria-label", title);
-  element.addEventListener("click", () => action(element));
-  return element;
-}
-
-function show(files) {
-  $("empty").hidden = files.length > 0;
-  $("files").replaceChildren(
-    ...files.map((file) => {
-      const item = document.createElement("li");
-      const link = document.createElement("a");
-      link.href = file.url;
-      link.textContent = file.name;
-      const about = document.createElement("small");
-      about.textContent = `${size(file.size)} · ${new Date(file.at).toLocaleString()}`;
-      const actions = document.createElement("div");
-      actions.append(
-        button("Copy link", `Copy the link of ${file.name}`, (pressed) => copy(file, pressed)),
-        button("Delete", `Delete ${file.name} from the server`, () => remove(file)),
-      );
-      item.append(link, about, actions);
-      return item;
-    }),
-  );
-}
-
-async function copy(file, pressed) {
-  try {
-    await navigator.clipboard.writeText(file.url);
-    pressed.textContent = "Copied";
-    setTimeout(() => (pressed.textContent = "Copy link"), 1500);
-  } catch {
-    say(`The link is ${file.url}`);
-  }
-}
-
-async function remove(file) {
-  if (!confirm(`Delete ${file.name} from the server? Its link will stop working.`)) return;
-  try {
-    const answer = await fetch(file.url, { method: "DELETE", headers: VERSION });
-    if (!answer.ok && answer.status !== 404) throw new Error(answer.status);
-    finished.write(finished.read().filter((other) => other.url !== file.url));
-  } catch {
-    say("The file could not be deleted just now; please try again.", true);
-  }
-}
-
-// Uploading
-
-const uppy = new Uppy({ autoProceed: false })
-  .use(Dashboard, {
-    target: "#dashboard",
-    inline: true,
-    width: "100%",
-    height: window.innerWidth < 500 ? 380 : 430,
-    theme: "auto",
-    proudlyDisplayPoweredByUppy: false,
-    showProgressDetails: true,
-    showRemoveButtonAfterComplete: true,
-    doneButtonHandler: () => uppy.clear(),
-    note: "Close this page whenever you like: choose the same file again, and it goes on where it stopped.",
-  })
-  .use(Tus, {
-    endpoint,
-    limit: 5,
-    retryDelays: RETRY_MS,
-    removeFingerprintOnSuccess: true,
-    allowedMetaFields: ["name", "type", "filename", "filetype"],
-    onShouldRetry(error, attempt) {
-      const code = status(error);
-      const again = code === 0 || code === 409 || code === 423 || code === 429 || code >= 500;
-      if (again) {
-        const seconds = Math.ceil((RETRY_MS[attempt] ?? 8000) / 1000);
-        say(`${code ? "The server is busy" : "Connection lost"}; trying again in ${seconds} s. Nothing is lost.`);
-      }
-      return again;
+let limit = null
+const uppy = new Uppy({
+  id: 'tusfm',
+  autoProceed: true,
+  locale: {
+    strings: {
+      exceedsSize: '%{file} is larger than the %{size} that this server takes. Ask whoever runs it to raise the limit.',
+      noDuplicates: '%{fileName} is in the list already.',
     },
+  },
+})
+const finished = new Finished()
+const status = new Status(uppy)
+
+uppy.use(Tus, tusOptions(uppy, status, () => limit))
+uppy.use(Dashboard, {
+  target: '#uploads',
+  inline: true,
+  width: '100%',
+  height: 340,
+  theme: 'auto',
+  fileManagerSelectionType: 'files',
+  hideProgressDetails: true, // the status line says more
+  disableInformer: true, // and what it says does not vanish
+  proudlyDisplayPoweredByUppy: false,
+  locale: {
+    strings: {
+      dashboardTitle: 'Files to upload',
+      dropPasteFiles: 'Drop files here, or %{browseFiles}',
+      browseFiles: 'choose them',
+      reSelect: 'Choose again',
+    },
+  },
+})
+
+uppy.on('upload-success', (file, { uploadURL }) => {
+  if (file && uploadURL) finished.add(here(uploadURL), file.name, file.size)
+})
+uppy.on('complete', ({ successful, failed }) => {
+  if (successful.length === 0) return
+  if (failed.length === 0) announce(`${plural(successful.length, 'file')} arrived.`)
+  setTimeout(tidy, ADMIRE)
+})
+
+/** Leave room for the next files: what has arrived is in the list below. */
+function tidy() {
+  if (uppy.getFiles().some((file) => file.progress.uploadStarted && !file.progress.uploadComplete && !file.error)) return
+  uppy.removeFiles(uppy.getFiles().filter((file) => file.progress.uploadComplete).map((file) => file.id))
+}
+
+// What an upload has sent is not thrown away by a slip of the finger.
+const begun = (file) => file?.progress.bytesUploaded > 0 && !file.progress.uploadComplete
+const removeFile = uppy.removeFile.bind(uppy)
+const cancelAll = uppy.cancelAll.bind(uppy)
+uppy.removeFile = (id) => {
+  const file = uppy.getFile(id)
+  if (!begun(file)) return removeFile(id)
+  return ask('Cancel this upload?', `What has arrived of ${file.name} is deleted from the server.`, 'Cancel the upload', () => removeFile(id))
+}
+uppy.cancelAll = () => {
+  const files = uppy.getFiles().filter(begun)
+  if (files.length === 0) return cancelAll()
+  const text = `What has arrived of ${files.length === 1 ? files[0].name : plural(files.length, 'file')} is deleted from the server.`
+  return ask('Cancel the uploads?', text, 'Cancel the uploads', () => cancelAll())
+}
+
+/** Go on after a reload. Only one tab may: two would take the upload from each other. */
+async function restore() {
+  const alone = await onlyTab()
+  if (alone === false || uppy.getFiles().length > 0) return
+  uppy.on('restored', () => setTimeout(() => goOn(alone)))
+  uppy.on('files-added', () => setTimeout(() => goOn(true)))
+  uppy.use(GoldenRetriever, { expires: DAY, indexedDB: { maxFileSize: GIB, maxTotalSize: 2 * GIB } })
+}
+
+function goOn(unasked) {
+  const files = uppy.getFiles()
+  const paused = files.some((file) => file.isPaused)
+  if (!uppy.getState().recoveredState || files.some((file) => file.isGhost)) return
+  if (files.length > 0 && unasked && !paused) uppy.emit('restore-confirmed')
+}
+
+/** Return whether this is the only tab of the page; null where the browser cannot tell. */
+function onlyTab() {
+  if (!navigator.locks) return Promise.resolve(null)
+  return new Promise((resolve) => {
+    const until = { signal: AbortSignal.timeout(OTHER_TAB) }
+    const held = () => {
+      resolve(true)
+      return new Promise(() => {})
+    }
+    navigator.locks.request('tusfm', until, held).catch(() => resolve(false))
   })
-  .use(GoldenRetriever, { indexedDB: { maxFileSize: 500 * MIB, maxTotalSize: 1000 * MIB } });
+}
 
-uppy.on("file-added", (file) => uppy.setFileMeta(file.id, { filename: file.name, filetype: file.type ?? "" }));
-uppy.on("upload-progress", (file, progress) => {
-  if (progress.bytesUploaded > 0) say("");
-});
-uppy.on("upload-error", (file, error) => say(`${file.name}: ${advice(error)}`, true));
-uppy.on("restriction-failed", (file, error) => say(error.message, true));
-uppy.on("upload-success", (file, response) => {
-  say("");
-  const entry = { url: response.uploadURL, name: file.name, size: file.size ?? 0, at: Date.now() };
-  finished.write([entry, ...finished.read().filter((other) => other.url !== entry.url)]);
-});
-window.addEventListener("offline", () => say("You are offline. The upload goes on by itself when you are back."));
-window.addEventListener("online", () => say(""));
-window.addEventListener("storage", (event) => event.key === STORED && show(finished.read()));
+/** Ask for the largest file that the server takes, so that nobody waits for a refusal. */
+async function askLimit() {
+  try {
+    const answer = await fetch(ENDPOINT, { method: 'OPTIONS' })
+    limit = Number(answer.headers.get('Tus-Max-Size')) || null
+  } catch {
+    return // the server is away; the first upload will say so
+  }
+  if (!limit) return
+  uppy.setOptions({ restrictions: { maxFileSize: limit } })
+  uppy.getPlugin('Dashboard').setOptions({ note: `Up to ${bytes(limit)} a file` })
+}
 
-show(finished.read());
+// A file dropped beside the dashboard is meant for it, too.
+document.addEventListener('dragover', (event) => event.preventDefault())
+document.addEventListener('drop', async (event) => {
+  event.preventDefault()
+  if (event.target.closest('#uploads')) return
+  const dropped = await getDroppedFiles(event.dataTransfer)
+  uppy.addFiles(dropped.map((data) => ({ name: data.name, type: data.type, data, source: 'page' })))
+})
+
+document.getElementById('endpoint').textContent = ENDPOINT
+restore()
+askLimit()

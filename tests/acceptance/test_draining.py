@@ -1,0 +1,77 @@
+"""A server that is asked to stop: bodies are checkpointed, clients are told to come again, nothing is sent twice."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.client import VERSION, Client, patch_head, path_of, request
+from tests.servers import ServerProcess
+
+
+async def stopping(server: ServerProcess) -> int:
+    """Send SIGTERM, and wait for the end."""
+    assert server.process is not None
+    server.process.send_signal(signal.SIGTERM)
+    return await asyncio.to_thread(server.process.wait, 30)
+
+
+@pytest.mark.parametrize("size", [1000, 3_000_000])
+async def test_a_running_patch_is_checkpointed_and_answered_503(server: ServerProcess, size: int) -> None:
+    """A PATCH in progress is answered 503 with Retry-After: 1 and Connection: close; what had arrived is there afterwards."""
+    async with Client(server.url) as client:
+        url = await client.made(size + 10)
+        async with client.raw() as raw:
+            await raw.send(patch_head(path_of(url), 0, size + 10) + b"a" * size)
+            await asyncio.sleep(0.3)
+            ending = asyncio.create_task(stopping(server))
+            answer = await raw.answer()
+            assert (answer.status, answer.headers["Retry-After"], answer.headers["Connection"]) == (503, "1", "close")
+        assert await ending == 0
+        server.start()
+        assert (await client.head(url)).offset == size
+        assert (await client.patch(url, size, b"b" * 10)).status == 204
+        assert await client.content(url) == b"a" * size + b"b" * 10
+
+
+async def test_a_creation_with_its_body_is_answered_201_with_its_offset(server: ServerProcess) -> None:
+    """The client does not know the URL yet, so a 503 would lose what it sent."""
+    async with Client(server.url) as client:
+        async with client.raw() as raw:
+            head = (
+                patch_head("/files/", 0, 5000).replace(b"PATCH", b"POST").replace(b"Upload-Offset: 0", b"Upload-Length: 5000")
+            )
+            await raw.send(head + b"c" * 2000)
+            await asyncio.sleep(0.3)
+            ending = asyncio.create_task(stopping(server))
+            answer = await raw.answer()
+        assert (answer.status, answer.offset) == (201, 2000)
+        assert await ending == 0
+        server.start()
+        assert (await client.head("/files/" + answer.location.rpartition("/")[2])).offset == 2000
+
+
+async def test_an_idle_server_ends_at_once(server: ServerProcess) -> None:
+    """Idle connections do not hold the end up."""
+    async with Client(server.url) as client, client.raw() as raw:
+        await raw.send(request("OPTIONS", "/files/", VERSION))
+        assert (await raw.answer()).status == 204
+        async with asyncio.timeout(10):
+            assert await stopping(server) == 0
+        assert await raw.closed()
+
+
+async def test_a_download_may_end_before_the_server_does(server: ServerProcess, tmp_path: Path) -> None:
+    """A download that is running when the server is asked to stop gets its time."""
+    data = bytes(range(256)) * 40_000
+    async with Client(server.url) as client:
+        url = await client.whole(data)
+        async with client.raw() as raw:
+            await raw.send(request("GET", path_of(url), {**VERSION, "Connection": "close"}))
+            got = await raw.reader.readexactly(100_000)
+            ending = asyncio.create_task(stopping(server))
+            await asyncio.sleep(0.3)
+            got += await raw.reader.read()
+        assert got.partition(b"\r\n\r\n")[2] == data
+        assert await ending == 0

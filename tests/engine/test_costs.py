@@ -1,0 +1,127 @@
+"""What requests cost in transactions and storage calls: counted, never timed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from tests.engine.bodies import PlayedBody, pieces_of
+from tests.engine.engines import migrated, running
+from tests.memory_storage import MemoryStorage
+from tusfm.adapters.databases import Sqlite
+from tusfm.adapters.metadata_sql import SqlMetadata
+from tusfm.engine.appending import Append
+from tusfm.engine.creating import Creation
+from tusfm.wiring import Engine
+
+MIB = 1024 * 1024
+
+
+@contextmanager
+def counted(engine: Engine) -> Iterator[dict[str, int]]:
+    """Count the transactions and the queries outside them that a request makes; background work stands still."""
+    for task in engine._tasks:
+        task.cancel()
+    assert isinstance(engine.metadata, SqlMetadata)
+    assert isinstance(engine.metadata.db, Sqlite)
+    seen = {"transactions": 0, "queries": 0}
+
+    def write(*said: str) -> None:
+        seen["transactions"] += said[2].startswith("BEGIN")
+
+    def read(*_: object) -> None:
+        seen["queries"] += 1
+
+    event.listen(engine.metadata.db._writer, "before_cursor_execute", write)
+    event.listen(engine.metadata.db._reader, "before_cursor_execute", read)
+    yield seen
+    event.remove(engine.metadata.db._writer, "before_cursor_execute", write)
+    event.remove(engine.metadata.db._reader, "before_cursor_execute", read)
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+async def test_a_small_file_with_its_creation(tmp_path: Path, multipart: bool) -> None:  # noqa: FBT001
+    """A creation with its body below a part is two transactions, and one put."""
+    storage = MemoryStorage() if multipart else None
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            with counted(engine) as seen:
+                await engine.uploads.create(Creation(length=5, body=PlayedBody([b"hello"], size=5)))
+    assert seen == {"transactions": 2, "queries": 0}
+    assert storage is None or storage.calls.count("put") == 1
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+async def test_a_small_file_by_post_and_patch(tmp_path: Path, multipart: bool) -> None:  # noqa: FBT001
+    """POST and one PATCH are two transactions and one query."""
+    storage = MemoryStorage() if multipart else None
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            with counted(engine) as seen:
+                made = await engine.uploads.create(Creation(length=5))
+                await engine.uploads.append(Append(id=made.id, offset=0, body=PlayedBody([b"hello"], size=5)))
+    assert seen == {"transactions": 2, "queries": 1}
+    assert storage is None or [call for call in storage.calls if call != "list"] == ["put"]
+
+
+async def test_small_patches_on_a_directory(tmp_path: Path) -> None:
+    """Each of many small PATCHes is one transaction and two queries."""
+    with migrated(tmp_path) as environ:
+        async with running(environ) as engine:
+            made = await engine.uploads.create(Creation(length=1_000_000))
+            await engine.uploads.append(Append(id=made.id, offset=0, body=PlayedBody([b"x" * 1000], size=1000)))
+            with counted(engine) as seen:
+                for offset in range(1000, 11_000, 1000):
+                    body = PlayedBody([b"x" * 1000], size=1000)
+                    await engine.uploads.append(Append(id=made.id, offset=offset, body=body))
+    assert seen == {"transactions": 10, "queries": 20}
+
+
+async def test_a_head_is_one_query_however_many_segments(tmp_path: Path) -> None:
+    """HEAD of an upload that nobody writes is one query."""
+    with migrated(tmp_path) as environ:
+        async with running(environ) as engine:
+            made = await engine.uploads.create(Creation(length=100_000_000))
+            for number in range(5):
+                body = PlayedBody([b"x" * 2_000_000], size=2_000_000)
+                await engine.uploads.append(Append(id=made.id, offset=number * 2_000_000, body=body))
+            with counted(engine) as seen:
+                assert (await engine.uploads.status(made.id)).offset == 10_000_000
+    assert seen == {"transactions": 0, "queries": 1}
+
+
+async def test_one_large_patch_on_a_multipart_storage(tmp_path: Path) -> None:
+    """One PATCH of many parts is one call a part, one commit a part at most, and four more transactions."""
+    storage = MemoryStorage()
+    size = 100 * MIB
+    with migrated(tmp_path) as environ:
+        async with running(environ | {"TUSFM_MEMORY_BUDGET": str(256 * MIB)}, storage) as engine:
+            made = await engine.uploads.create(Creation(length=size))
+            with counted(engine) as seen:
+                body = PlayedBody(pieces_of(b"\0" * size, 262_144), size=size)
+                await engine.uploads.append(Append(id=made.id, offset=0, body=body))
+                await engine.finalizer.finalize(made.id)
+    parts = storage.calls.count("part")
+    assert parts == -(-size // (8 * MIB))
+    assert [storage.calls.count(name) for name in ("begin", "complete", "size", "put", "read")] == [1, 1, 1, 0, 0]
+    assert seen["transactions"] <= parts + 4
+    assert storage.written == size
+
+
+async def test_patches_of_one_mebibyte_on_a_multipart_storage(tmp_path: Path) -> None:
+    """In PATCHes of 1 MiB each byte is written at most twice and none is read back; 1.3 calls a PATCH, 3 transactions."""
+    storage = MemoryStorage()
+    count = 64
+    with migrated(tmp_path) as environ:
+        async with running(environ | {"TUSFM_MEMORY_BUDGET": str(256 * MIB)}, storage) as engine:
+            made = await engine.uploads.create(Creation(length=count * MIB))
+            storage.calls.clear()
+            with counted(engine) as seen:
+                for number in range(count):
+                    body = PlayedBody(pieces_of(b"\0" * MIB, 262_144), size=MIB)
+                    await engine.uploads.append(Append(id=made.id, offset=number * MIB, body=body))
+    assert (storage.written <= 2 * count * MIB, storage.read_back) == (True, 0)
+    assert len([call for call in storage.calls if call != "list"]) <= 1.3 * count
+    assert seen["transactions"] <= 3 * count
