@@ -1,4 +1,4 @@
-"""A multipart storage in memory, as strict as S3: it goes through the contract suite, and stands in for S3 in the engine's."""
+"""A multipart storage in memory, as strict as S3: it goes through the contract suite, and is S3 in the engine's."""
 
 import asyncio
 import hashlib

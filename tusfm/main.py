@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -136,6 +137,9 @@ def _announce(options: argparse.Namespace, listening: socket.socket) -> None:
 
 
 def _run(settings: Settings, listening: socket.socket, *, announced: bool = False) -> None:
+    with contextlib.suppress(OSError, ValueError):  # each connection takes a descriptor, and shells allow few
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with contextlib.suppress(ImportError):
         import uvloop  # noqa: PLC0415  not on every platform
 

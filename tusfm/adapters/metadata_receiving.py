@@ -1,5 +1,7 @@
 """Transactions on the path of an upload; see ports.metadata.Receiving for what each promises."""
 
+import contextlib
+import time
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
@@ -56,21 +58,49 @@ FIRST_BEAT = "INSERT INTO processes (id, beat) VALUES (:process, {now})"
 OPEN_ENDED = (ExtentKind.TAIL, ExtentKind.SEGMENT)
 
 
+def _as_created(new: NewUpload) -> Upload:
+    """Return the row as it was inserted, without reading it back; its times are for showing, by this process's clock."""
+    now = int(time.time() * 1000)
+    lifetime = milliseconds(new.expires_in)
+    return Upload(
+        id=new.id,
+        state=new.state,
+        role=new.role,
+        epoch=0 if new.writer is None else 1,
+        offset=0,
+        length=new.length,
+        metadata=new.metadata,
+        concat=new.concat,
+        object_key=new.object_key,
+        multipart=None,
+        multipart_at=None,
+        next_part=1,
+        writer=new.writer,
+        writer_alive=False,
+        wanted=False,
+        lease=0,
+        attempts=0,
+        error=None,
+        created_at=now,
+        expires_at=None if lifetime is None else now + lifetime,
+        finished_at=None,
+        seen_at=now,
+    )
+
+
 class ReceivingSql(Session):
     """Implements ports.metadata.Receiving."""
 
     async def create(self, new: NewUpload) -> Upload:
         """Insert the row; an id is random, so a row that is there already is this one's, from a lost answer."""
 
-        def work(connection: Connection) -> Upload:
+        def work(connection: Connection) -> None:
             self.insert(connection, new)
             self.send(connection, new.messages)
-            return self._read_back(connection, new.id)
 
-        try:
-            return await self.db.write(work)
-        except IntegrityError:
-            return await self.db.read(lambda connection: self._read_back(connection, new.id))
+        with contextlib.suppress(IntegrityError):
+            await self.db.write(work)
+        return _as_created(new)
 
     def insert(self, connection: Connection, new: NewUpload, list_digest: str | None = None) -> None:
         """Insert a row of `uploads`."""

@@ -159,7 +159,8 @@ class Receiver:
     def _feed(self, writer: Writer, piece: bytes) -> None:
         if self._verifier:
             self._unhashed.append(piece)
-        if writer.feed(piece) or self._asked:
+        first = writer.fed == writer.offset  # from now on there is something to checkpoint, in its time
+        if writer.feed(piece) or first or self._asked:
             self.wake()
 
     async def _wait_for_room(self, writer: Writer) -> None:
@@ -175,18 +176,18 @@ class Receiver:
             self._paused = False
             self._clock.read = asyncio.get_running_loop().time()
             self._body.resume()
+            self.wake()  # what is due was reckoned for a sender that was paused
 
     # The writer
 
     async def _write(self, writer: Writer) -> None:
         while self.running:
-            due = self._due(writer)
-            if due <= asyncio.get_running_loop().time():
+            if self._due(writer) <= asyncio.get_running_loop().time():
                 await self._on_time(writer)
             else:
                 await self._hash()
                 await writer.advance()
-                await self._pause_until(due)
+                await self._pause_until(self._due(writer))
 
     async def _pause_until(self, due: float) -> None:
         with contextlib.suppress(TimeoutError):

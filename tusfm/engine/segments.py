@@ -16,9 +16,11 @@ from tusfm.engine.writing import Change, Position
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import AppendingStorage, Segment
 
-BATCH_BYTES = 1024 * 1024  # enough to be worth the hop to a thread
+BATCH_BYTES = 512 * 1024  # enough to be worth the hop to a thread
 SYNC_BYTES = 16 * 1024 * 1024  # unsynced bytes of a fast sender: few enough to lose, many enough to keep the disk busy
-MOST_BYTES = 8 * 1024 * 1024
+MOST_BYTES = (
+    2 * 1024 * 1024
+)  # what waits for the disk: more would leave the processor's caches, and cost a third of the speed
 
 
 def segment_key(upload_id: str, epoch: int) -> str:

@@ -1,0 +1,79 @@
+"""Several processes on one database and one storage: what happens on one is heard on the other."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.engine.bodies import PlayedBody, pieces_of
+from tests.engine.engines import migrated, running
+from tests.memory_storage import MemoryStorage
+from tusfm.domain.errors import Fenced, NotFound
+from tusfm.engine.appending import Append, Progress
+from tusfm.engine.creating import Creation
+from tusfm.wiring import Engine
+
+SIZE = 3_000_000
+
+
+@dataclass
+class Pair:
+    """Two engines, and a sender on the first that has gone silent."""
+
+    here: Engine
+    there: Engine
+    id: str
+    body: PlayedBody
+    sending: asyncio.Task[Progress]
+
+
+@pytest.fixture(params=["directory", "multipart"])
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
+    """Begin a PATCH on one engine that sends all but ten bytes, and then nothing."""
+    storage = MemoryStorage() if request.param == "multipart" else None
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as here, running(environ, storage) as there:
+            made = await here.uploads.create(Creation(length=SIZE))
+            body = PlayedBody(pieces_of(b"a" * (SIZE - 10), 65_536), size=SIZE, end="silent")
+            sending = asyncio.create_task(here.uploads.append(Append(id=made.id, offset=0, body=body)))
+            await asyncio.sleep(0.5)
+            yield Pair(here, there, made.id, body, sending)
+            body.cut()
+            await asyncio.wait([sending])
+
+
+async def test_a_status_request_elsewhere_counts_what_has_arrived(pair: Pair) -> None:
+    """HEAD on another process has the writer commit what arrived, within a second, and does not end it."""
+    began = time.monotonic()
+    assert (await pair.there.uploads.status(pair.id)).offset == SIZE - 10
+    assert time.monotonic() - began < 3
+    assert not pair.sending.done()
+
+
+async def test_a_takeover_elsewhere_ends_the_writer(pair: Pair) -> None:
+    """A PATCH on another process takes the upload; the writer here finds its connection cut."""
+    offset = (await pair.there.uploads.status(pair.id)).offset
+    body = PlayedBody([b"b" * 10], size=10)
+    progress = await pair.there.uploads.append(Append(id=pair.id, offset=offset, body=body))
+    assert progress.offset == SIZE
+    async with asyncio.timeout(3):
+        with pytest.raises(Fenced):
+            await pair.sending
+    stored = await pair.here.uploads.open(pair.id)
+    assert b"".join([piece async for piece in stored.read(0, SIZE)]) == b"a" * (SIZE - 10) + b"b" * 10
+
+
+async def test_a_deletion_elsewhere_ends_the_writer(pair: Pair) -> None:
+    """DELETE on another process stops the writer here within a second or so, and nothing comes back to life."""
+    await pair.there.uploads.terminate(pair.id)
+    async with asyncio.timeout(3):
+        with pytest.raises(Fenced):
+            await pair.sending
+    with pytest.raises(NotFound):
+        await pair.here.uploads.status(pair.id)
+    await pair.here.sweep.sweep()
+    left = [key for top in ("work/", "files/") for key in [key async for key in pair.here.storage.keys(top)]]
+    assert [key for key in left if "marker" not in key] == []
