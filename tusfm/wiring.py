@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,9 @@ from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import MultipartStorage, Storage
 from tusfm.settings import Settings
 
+AGAIN_SECONDS = 1.0
+Work = Callable[[], Coroutine[None, None, None]]
+
 log = logging.getLogger(__name__)
 
 
@@ -42,6 +45,7 @@ class Engine:
     finalizer: Finalizer
     sweep: Sweep
     sweep_every: float
+    finalization: InlineFinalization
     _draining: bool = False
     _migrated: bool = False
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -51,19 +55,20 @@ class Engine:
         """Open the adapters, work beside requests until the end, and close them."""
         await self.metadata.start()
         await self.storage.start()
-        work: list[Coroutine[None, None, None]] = [
-            self.presence.run(),
-            self.dispatcher.run(),
-            resume(self.finalizer),
-            self.sweep.run(self.sweep_every),
+        work: list[Work] = [
+            self.presence.run,
+            self.dispatcher.run,
+            lambda: resume(self.finalizer),
+            lambda: self.sweep.run(self.sweep_every),
         ]
-        self._tasks = [asyncio.create_task(one) for one in work]
+        self._tasks = [asyncio.create_task(_lasting(one)) for one in work]
         try:
             yield
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.finalization.close()
             await self.storage.close()
             await self.metadata.close()
 
@@ -81,6 +86,16 @@ class Engine:
                 self._migrated = await self.metadata.migrated()
                 return None if self._migrated else "The database is not migrated; run 'tusfm migrate'."
         return None
+
+
+async def _lasting(work: Work) -> None:
+    """Go on after a failure that nobody foresaw: uploads must not stand still because one row could not be handled."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("work in the background failed; it begins again")
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 def build(settings: Settings) -> Engine:
@@ -117,6 +132,7 @@ def assemble(settings: Settings, process: str, metadata: Metadata, storage: Loca
         finalizer=finalizer,
         sweep=Sweep(metadata, layout, storage, dispatcher, process, multipart),
         sweep_every=settings.sweep_every,
+        finalization=finalization,
     )
 
 

@@ -3,7 +3,9 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from tusfm.engine.budget import Account, Budget
+from tests.engine.bodies import PlayedBody
+from tusfm.engine.appending import prompt
+from tusfm.engine.budget import Account, Budget, Loan
 
 MIB = 1024 * 1024
 
@@ -84,4 +86,19 @@ async def test_what_is_only_kept_goes_first() -> None:
 
     budget.keep("idle", drop)
     await asyncio.wait_for(upload.account.room(), 1)
+    assert budget.used == 0
+
+
+async def test_a_small_body_is_counted_while_it_is_held() -> None:
+    """Bytes of a body that is read before it is claimed count; when memory is used up no more of it is read."""
+    budget = Budget(MIB)
+    first, second = Loan(budget), Loan(budget)
+    pieces = [b"x" * 262_144] * 8
+    early = await prompt(PlayedBody(pieces[:3], size=786_432), MIB, first)
+    assert (early.whole, budget.used) == (True, 786_432)
+    early = await prompt(PlayedBody(pieces, size=2_097_152), 4 * MIB, second)
+    assert (early.whole, early.size, budget.used) == (False, 262_144, MIB)
+    second.close()
+    second.close()
+    first.close()
     assert budget.used == 0

@@ -28,6 +28,12 @@ class InlineFinalization:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def close(self) -> None:
+        """End what is running: the row gives it to the next process."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def _attempt(self, upload_id: str) -> None:
         assert self.finalize is not None
         async with self._at_once:

@@ -20,6 +20,7 @@ from tusfm.domain.errors import (
 )
 from tusfm.domain.upload import MAX_SIZE, Extent, Role, State, Upload
 from tusfm.engine.body import Body
+from tusfm.engine.budget import Loan
 from tusfm.engine.checksums import Checksum, Verifier
 from tusfm.engine.events import Event, event
 from tusfm.engine.outbox import Outbox
@@ -68,8 +69,8 @@ class Early:
         return sum(map(len, self.pieces))
 
 
-async def prompt(body: Body, most: int) -> Early:
-    """Read a body that comes at once; stop at *most* bytes, or when it keeps us waiting.
+async def prompt(body: Body, most: int, loan: Loan) -> Early:
+    """Read a body that comes at once; stop at *most* bytes, when it keeps us waiting, or when memory is short.
 
     One that breaks off is not whole; whoever reads on is told so.
     """
@@ -79,12 +80,13 @@ async def prompt(body: Body, most: int) -> Early:
         return Early(pieces, whole=False)
     with contextlib.suppress(TimeoutError, BodyBroken):
         async with asyncio.timeout(PROMPT_SECONDS):
-            while size <= most:
+            while size <= most and not loan.refused:
                 piece = await body.read()
                 if not piece:
                     return Early(pieces, whole=True)
                 pieces.append(piece)
                 size += len(piece)
+                loan.take(len(piece))
     return Early(pieces, whole=False)
 
 
@@ -122,22 +124,24 @@ class Appender:
         BodyBroken and Draining when it ended early: what had arrived counts.
         """
         size = append.body.size
-        with self._presence.arriving(append.id):
+        loan = Loan(self._layout.budget)
+        with self._presence.arriving(append.id), contextlib.closing(loan):
             if size is not None and size <= self._layout.small:
-                return await self._append_small(append)
+                return await self._append_small(append, loan)
             return await self._append_claimed(append, [])
 
-    async def _append_small(self, append: Append) -> Progress:
+    async def _append_small(self, append: Append, loan: Loan) -> Progress:
         upload = await self._judged(append)
         free = upload.writer is None
         if not append.body.size and append.length in (None, upload.length) and free:
             return self.progress(upload)
-        early = await prompt(append.body, self._layout.small)
+        early = await prompt(append.body, self._layout.small, loan)
         if early.whole and early.size and free:
             await verify(append.checksum, early.pieces)
             progress = await self.place(upload, early.pieces, declared=append.length)
             if progress:
                 return progress
+        loan.close()
         return await self._append_claimed(append, early.pieces)
 
     async def place(self, upload: Upload, pieces: Sequence[bytes], *, declared: int | None = None) -> Progress | None:

@@ -70,6 +70,31 @@ class Account:
         self.free(self.held)
 
 
+class Loan:
+    """Bytes of one small body, from their arrival until they are placed, or given to a writer with an account of its own."""
+
+    def __init__(self, budget: "Budget") -> None:
+        """Begin with none."""
+        self._budget = budget
+        self._size = 0
+
+    @property
+    def refused(self) -> bool:
+        """Whether the budget is used up: the body has to be received like a large one, and wait for room."""
+        return self._budget.used >= self._budget.limit
+
+    def take(self, size: int) -> None:
+        """Count bytes that have arrived."""
+        self._size += size
+        self._budget.used += size
+
+    def close(self) -> None:
+        """Count them as gone; idempotent."""
+        size, self._size = self._size, 0
+        self._budget.used -= size
+        self._budget.wake()
+
+
 class Budget:
     """The bytes of upload buffers that this process may hold."""
 

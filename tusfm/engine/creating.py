@@ -1,5 +1,6 @@
 """Making uploads: empty, with their first bytes, or out of others."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from tusfm.domain.errors import ChecksumMismatch, Draining, TooLarge
 from tusfm.domain.upload import Role, Upload, new_id
 from tusfm.engine.appending import Append, Appender, Early, Progress, live, prompt, verify
 from tusfm.engine.body import Body
+from tusfm.engine.budget import Loan
 from tusfm.engine.checksums import Checksum
 from tusfm.engine.events import Event, event, finalize
 from tusfm.engine.outbox import Outbox
@@ -58,12 +60,13 @@ class Creator:
         """
         if creation.body is None:
             return await self._complete(await self._insert(creation), [])
-        early = await prompt(creation.body, self._layout.small)
-        if not early.whole:
-            return await self._create_streaming(creation, creation.body, early)
-        self._judge_size(creation, early)
-        await verify(creation.checksum, early.pieces)
-        return await self._complete(await self._insert(creation), early.pieces)
+        with contextlib.closing(Loan(self._layout.budget)) as loan:
+            early = await prompt(creation.body, self._layout.small, loan)
+            if early.whole:
+                self._judge_size(creation, early)
+                await verify(creation.checksum, early.pieces)
+                return await self._complete(await self._insert(creation), early.pieces)
+        return await self._create_streaming(creation, creation.body, early)
 
     async def _complete(self, upload: Upload, pieces: list[bytes]) -> Progress:
         """Take bytes that are in memory; a length of 0 is complete without any (rule CR5)."""

@@ -35,7 +35,7 @@ class PartLayout:
         """Take the ports and the memory to work with."""
         self._storage = storage
         self._metadata = metadata
-        self._budget = budget
+        self.budget = budget
         self._kept = Kept(budget)
         self._gathers = asyncio.Semaphore(GATHERS_AT_ONCE)
 
@@ -52,7 +52,7 @@ class PartLayout:
             position,
             self._storage,
             extents,
-            self._budget,
+            self.budget,
             self._kept,
             commits=commits,
             gathers=self._gathers,

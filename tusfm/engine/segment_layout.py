@@ -23,7 +23,7 @@ class SegmentLayout:
         """Take the ports and the memory to work with."""
         self._storage = storage
         self._metadata = metadata
-        self._budget = budget
+        self.budget = budget
         self._tips: dict[str, tuple[int, Extent]] = {}
 
     def writer(
@@ -35,7 +35,7 @@ class SegmentLayout:
         wake: Callable[[], None],  # noqa: ARG002  nothing happens behind this writer's back
     ) -> SegmentWriter:
         """Make the writer of a claim."""
-        return SegmentWriter(position, self._storage, extents, self._budget, commits=commits)
+        return SegmentWriter(position, self._storage, extents, self.budget, commits=commits)
 
     async def place(self, upload: Upload, pieces: Sequence[bytes], total: int | None) -> Placement | None:
         """Put a whole file as its object, anything else at the end of the newest segment."""

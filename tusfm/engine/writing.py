@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tusfm.domain.errors import Fenced
 from tusfm.domain.upload import Extent, Role, State, Upload
+from tusfm.engine.budget import Budget
 from tusfm.engine.events import completion, finalize
 from tusfm.ports.metadata import Commit, Message, Metadata
 from tusfm.ports.storage import Source
@@ -145,6 +146,9 @@ class Placement:
 
 class Layout(Protocol):
     """How the bytes of an upload lie in one shape of storage, from the first to the object."""
+
+    budget: Budget
+    """The memory of this process."""
 
     small: int
     """Bytes up to which a body that came whole is placed without a claim."""
