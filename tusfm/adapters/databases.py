@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, Engine, TextClause, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tusfm.domain.errors import Fenced, MetadataUnavailable, OutcomeUnknown
@@ -218,31 +218,49 @@ class Mysql:
         return await self._persist(work, commit=True, seen=seen)
 
     async def _persist(self, work: Work[T], *, commit: bool, seen: Seen | None) -> T:
+        """Run work again and again while failures may pass; *commit* says whether it changes anything."""
         loop = asyncio.get_running_loop()
         end = loop.time() + PATIENCE_SECONDS
-        unknown = False
+        attempt = _Attempt()
         while True:
-            committing = False
             try:
                 async with asyncio.timeout_at(end), self._engine.connect() as connection:
-                    try:
-                        result = await connection.run_sync(work)
-                    except (Fenced, IntegrityError):
-                        if unknown and seen is not None and await connection.run_sync(seen):
-                            return None  # type: ignore[return-value]  # such transactions return nothing
-                        raise
-                    if commit:
-                        committing = True
-                        await connection.commit()
-                    return result
+                    return await attempt.run(connection, work, seen, commit=commit)
             except IntegrityError:
                 raise
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                unknown = unknown or committing
+                attempt.failed()
                 if loop.time() >= end or not _passing(error):
-                    raise (OutcomeUnknown(_words(error)) if unknown else _unavailable(error)) from error
+                    raise (OutcomeUnknown(_words(error)) if attempt.unknown else _unavailable(error)) from error
                 log.debug("the database is asked again: %s", _words(error))
                 await asyncio.sleep(PAUSE_SECONDS)
+
+
+class _Attempt:
+    """One transaction, sent until its outcome is known."""
+
+    def __init__(self) -> None:
+        self.unknown = False
+        self._committing = False
+
+    def failed(self) -> None:
+        """Remember whether it was the answer to COMMIT that was lost."""
+        self.unknown = self.unknown or self._committing
+        self._committing = False
+
+    async def run(self, connection: AsyncConnection, work: Work[T], seen: Seen | None, *, commit: bool) -> T:
+        """Run the work; one that finds nothing to do may have been done before, by itself."""
+        try:
+            result = await connection.run_sync(work)
+        except Fenced:
+            if self.unknown and seen is not None and await connection.run_sync(seen):
+                return None  # type: ignore[return-value]  # such transactions return nothing
+            raise
+        if commit:
+            self._committing = True
+            await connection.commit()
+            self._committing = False
+        return result
 
 
 MISSING_TABLE = 1146

@@ -11,14 +11,13 @@ from tusfm.engine.composition import CopyPart, GatherPart, plan
 from tusfm.engine.parts import (
     GATHERS_AT_ONCE,
     MOST_TAILS,
-    Kept,
     PartWriter,
-    Stretch,
     object_key,
     part_size,
     piece_of,
     tail_key,
 )
+from tusfm.engine.stretch import Kept, Stretch
 from tusfm.engine.writing import Change, Placement, Position
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import MultipartStorage, Part, Source

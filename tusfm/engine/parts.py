@@ -7,11 +7,12 @@ As soon as it fills a part it travels as one (promise 7: each byte is written at
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from tusfm.domain.errors import BytesLost, Fenced
 from tusfm.domain.upload import Extent, ExtentKind, State
 from tusfm.engine.budget import Account, Budget
+from tusfm.engine.stretch import Kept, Stretch
 from tusfm.engine.writing import Change, Position
 from tusfm.ports.storage import MultipartStorage, Part
 
@@ -39,83 +40,6 @@ def tail_key(upload_id: str, epoch: int, sequence: int | str) -> str:
 def part_size(length: int | None) -> int:
     """Bytes of a full part (promise 9)."""
     return LARGE_PART_BYTES if length is not None and length > LARGE_UPLOAD_BYTES else PART_BYTES
-
-
-@dataclass(slots=True)
-class Stretch:
-    """The open stretch [base, end): *pieces* hold [memory, end) of it, *tails* its committed part."""
-
-    base: int
-    end: int
-    memory: int
-    pieces: list[bytes] = field(default_factory=list)
-    tails: list[Extent] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the stretch."""
-        return self.end - self.base
-
-    @property
-    def held(self) -> int:
-        """Bytes in memory."""
-        return self.end - self.memory
-
-    def after(self, offset: int) -> list[bytes]:
-        """Return the pieces behind the offset, which lies where a piece begins."""
-        at = self.memory
-        for index, piece in enumerate(self.pieces):
-            if at == offset:
-                return self.pieces[index:]
-            at += len(piece)
-        return []
-
-    def cut(self, size: int) -> "Stretch":
-        """Take off what makes a part of this size, at the next end of a piece and not within a tail; it stays the rest."""
-        least = max(self.base + size, self.tails[-1].end if self.tails else 0)
-        end, count = self.memory, 0
-        while end < least and count < len(self.pieces):
-            end += len(self.pieces[count])
-            count += 1
-        first = Stretch(self.base, end, self.memory, self.pieces[:count], self.tails)
-        self.base = self.memory = end
-        self.pieces, self.tails = self.pieces[count:], []
-        return first
-
-    def drop(self, offset: int) -> int:
-        """Forget what lies before the offset; returns the bytes freed."""
-        freed = max(0, offset - self.memory)
-        if freed:
-            self.pieces = self.after(offset)
-            self.memory = offset
-        return freed
-
-
-class Kept:
-    """Stretches of uploads that nobody writes just now: the next PATCH on this process reads nothing back (promise 7)."""
-
-    def __init__(self, budget: Budget) -> None:
-        """Keep them within the budget, and give them up first."""
-        self._budget = budget
-        self._stretches: dict[str, Stretch] = {}
-
-    def put(self, upload_id: str, stretch: Stretch) -> None:
-        """Keep the bytes of committed tails."""
-        self.take(upload_id)
-        self._stretches[upload_id] = stretch
-        self._budget.used += stretch.held
-        self._budget.keep(upload_id, lambda: self._drop(upload_id))
-
-    def take(self, upload_id: str) -> Stretch | None:
-        """Hand the bytes over, or nothing."""
-        self._budget.forget(upload_id)
-        return self._drop(upload_id)
-
-    def _drop(self, upload_id: str) -> Stretch | None:
-        stretch = self._stretches.pop(upload_id, None)
-        if stretch:
-            self._budget.used -= stretch.held
-        return stretch
 
 
 @dataclass(slots=True)
