@@ -132,6 +132,13 @@ class Settings:
     log_format: str = _setting("TUSFM_LOG_FORMAT", "text", _one_of("text", "json"), "text, or json: a line an event")
     log_level: str = _setting("TUSFM_LOG_LEVEL", "info", _one_of(*LEVELS), "debug, info, warning or error")
     mysql_host: str | None = _setting("MYSQL_HOST", "", _optional, "MySQL or MariaDB instead of SQLite")
+    mysql_port: int = _setting("MYSQL_PORT", "3306", _positive, "its port")
+    mysql_user: str = _setting("MYSQL_USER", "root", _text, "who we are to it")
+    mysql_password: str = _setting("MYSQL_PASSWORD", "", _text, "the user's password", secret=True)
+    mysql_root_password: str = _setting(
+        "MYSQL_ROOT_PASSWORD", "", _text, "used when the user is root, or has no password", secret=True
+    )
+    mysql_database: str = _setting("MYSQL_DATABASE", "filemanager", _text, "the database's name")
     minio_endpoint: str | None = _setting("MINIO_ENDPOINT", "", _optional, "MinIO or any S3 instead of a directory")
     rabbitmq_host: str | None = _setting("RABBITMQ_HOST", "", _optional, "RabbitMQ instead of finalizing in the server")
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import URL
+
 from tusfm.adapters.finalization_inline import InlineFinalization, LoggedEvents
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.adapters.storage_local import LocalStorage
@@ -101,6 +103,7 @@ async def _lasting(work: Work) -> None:
 def build(settings: Settings) -> Engine:
     """Put the engine together; nothing is opened yet."""
     process = secrets.token_hex(8)
+    _refuse_what_is_not_built(settings)
     return assemble(settings, process, SqlMetadata(database_url(settings), process), LocalStorage(data_dir(settings)))
 
 
@@ -143,6 +146,17 @@ def data_dir(settings: Settings) -> Path:
 
 def database_url(settings: Settings) -> str:
     """Return SQLAlchemy's address of the database."""
+    if settings.mysql_host is not None:
+        root = settings.mysql_user == "root" or not settings.mysql_password
+        return URL.create(
+            "mysql+asyncmy",
+            settings.mysql_user,
+            settings.mysql_root_password if root else settings.mysql_password,
+            settings.mysql_host,
+            settings.mysql_port,
+            settings.mysql_database,
+            {"charset": "utf8mb4"},
+        ).render_as_string(hide_password=False)
     return f"sqlite+aiosqlite:///{data_dir(settings) / 'tusfm.sqlite3'}"
 
 
@@ -150,9 +164,20 @@ class Unusable(Exception):
     """A backend cannot be used at all; the text is one sentence."""
 
 
+def _refuse_what_is_not_built(settings: Settings) -> None:
+    for name, value in (("MINIO_ENDPOINT", settings.minio_endpoint), ("RABBITMQ_HOST", settings.rabbitmq_host)):
+        if value is not None:
+            msg = f"{name} is set, but this version stores in a directory and finalizes in the server; unset it."
+            raise Unusable(msg)
+
+
 def needs_migration(settings: Settings) -> bool:
-    """Tell whether the embedded stack's database is missing, or of another version. Unusable."""
+    """Tell whether SQLite's file is missing, or of another version; MySQL is migrated by its operator. Unusable."""
+    _refuse_what_is_not_built(settings)
     _make_data_dir(settings)
+    if settings.mysql_host is not None:
+        log.info("the files lie in %s: all processes must run on this machine", settings.data_dir)
+        return False
 
     async def ask() -> bool:
         metadata = SqlMetadata(database_url(settings), "")

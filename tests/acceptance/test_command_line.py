@@ -49,6 +49,8 @@ def test_the_version(tmp_path: Path) -> None:
         (["--env-file", "missing.env", "check"], {}, 2, "missing.env cannot be read"),
         (["sweep"], {}, 1, "run 'tusfm migrate'"),
         (["nonsense"], {}, 2, "invalid choice"),
+        (["serve", "--port", "0"], {"MINIO_ENDPOINT": "minio:9000"}, 1, "MINIO_ENDPOINT is set"),
+        (["migrate"], {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": "1"}, 1, "cannot be migrated"),
     ],
 )
 def test_errors_are_sentences(

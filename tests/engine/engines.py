@@ -3,7 +3,10 @@
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from sqlalchemy.engine import make_url
 
 from tests.memory_storage import MemoryStorage
 from tusfm import wiring
@@ -13,10 +16,15 @@ from tusfm.wiring import Engine
 
 
 @contextlib.contextmanager
-def migrated(folder: Path) -> Iterator[dict[str, str]]:
-    """Make a database, and the settings that name it."""
+def migrated(folder: Path, mysql: str | None = None) -> Iterator[dict[str, str]]:
+    """Make a database (in the folder, or at an empty one's address), and the settings that name it."""
     environ = {"TUSFM_DATA_DIR": str(folder), "TUSFM_MEMORY_BUDGET": str(16 * 1024 * 1024)}
-    wiring.migrate(load(environ))
+    if mysql is not None:
+        url = make_url(mysql)
+        environ |= {"MYSQL_HOST": url.host or "", "MYSQL_PORT": str(url.port), "MYSQL_DATABASE": url.database or ""}
+        environ |= {"MYSQL_USER": url.username or "", "MYSQL_ROOT_PASSWORD": str(url.password or "")}
+    with ThreadPoolExecutor(1) as apart:  # a test's own loop may be running
+        apart.submit(wiring.migrate, load(environ)).result()
     yield environ
 
 

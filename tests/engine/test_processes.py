@@ -30,11 +30,12 @@ class Pair:
     sending: asyncio.Task[Progress]
 
 
-@pytest.fixture(params=["directory", "multipart"])
+@pytest.fixture(params=["directory", "multipart", "directory and MySQL", "multipart and MySQL"])
 async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
     """Begin a PATCH on one engine that sends all but ten bytes, and then nothing."""
-    storage = MemoryStorage() if request.param == "multipart" else None
-    with migrated(tmp_path) as environ:
+    storage = MemoryStorage() if "multipart" in request.param else None
+    mysql = request.getfixturevalue("mysql_url") if "MySQL" in request.param else None
+    with migrated(tmp_path, mysql) as environ:
         async with running(environ, storage) as here, running(environ, storage) as there:
             made = await here.uploads.create(Creation(length=SIZE))
             body = PlayedBody(pieces_of(b"a" * (SIZE - 10), 65_536), size=SIZE, end="silent")

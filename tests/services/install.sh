@@ -12,6 +12,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 packages=()
 has chromium || packages+=(chromium)
+has mariadbd || packages+=(mariadb-server)
 if [ ${#packages[@]} -gt 0 ]; then
     if has apt-get && [ "$(id -u)" = 0 ]; then
         apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||

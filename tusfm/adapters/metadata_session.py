@@ -48,8 +48,11 @@ class Session:
 
     def upload(self, connection: Connection, upload_id: str, more: str = "") -> Upload | None:
         """Read one upload; *more* goes to the end of the statement."""
+        if not upload_id.isascii():  # MySQL refuses to compare it with a column of ASCII
+            return None
         row = self.run(connection, rows.SELECT_UPLOAD + "WHERE u.id = :id" + more, id=upload_id).first()
-        return None if row is None else rows.upload(row)
+        # Collations that pad with blanks find 'abc' for 'abc '.
+        return None if row is None or row[0] != upload_id else rows.upload(row)
 
     def uploads(self, connection: Connection, where: str, **values: object) -> list[Upload]:
         """Read several."""
