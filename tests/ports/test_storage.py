@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.memory_storage import MemoryStorage
 from tusfm.adapters.storage_local import LocalStorage
 from tusfm.domain.errors import BytesLost, SegmentBusy, StorageUnavailable
 from tusfm.domain.upload import new_id
-from tusfm.ports.storage import AppendingStorage, Source, Storage
+from tusfm.ports.storage import AppendingStorage, MultipartStorage, Part, Source, Storage
 
 Factory = Callable[[Path], AbstractAsyncContextManager[Storage]]
 
@@ -24,7 +25,13 @@ async def local(folder: Path) -> AsyncIterator[LocalStorage]:
     await storage.close()
 
 
-FACTORIES: dict[str, Factory] = {"local": local}
+@asynccontextmanager
+async def memory(_: Path) -> AsyncIterator[MemoryStorage]:
+    """Open a memory."""
+    yield MemoryStorage()
+
+
+FACTORIES: dict[str, Factory] = {"local": local, "memory": memory}
 
 
 @pytest.fixture(params=list(FACTORIES))
@@ -212,6 +219,72 @@ class TestAppending:
             await appending.compose(sources, key)
             assert await content(appending, key, 0, 9_000_009) == b"bcd" + b"x" * 9_000_000 + b"abcdef"
         assert await appending.size(one) == 6
+
+
+class TestMultipart:
+    """Promises of storages of write-once objects and numbered parts."""
+
+    @pytest.fixture
+    def multipart(self) -> MultipartStorage:
+        """Open each adapter that has multipart uploads."""
+        return MemoryStorage(min_part=10)
+
+    async def parts(self, storage: MultipartStorage, key: str, *data: bytes) -> tuple[str, list[Part]]:
+        """Begin, and store parts."""
+        name = await storage.begin(key)
+        return name, [Part(number, await storage.put_part(key, name, number, [one])) for number, one in enumerate(data, 1)]
+
+    async def test_parts_become_an_object(self, multipart: MultipartStorage) -> None:
+        """The object is its parts in the order of their numbers, gaps and all; the last may be small."""
+        key = file_key()
+        name = await multipart.begin(key)
+        last = Part(9, await multipart.put_part(key, name, 9, [b"end"]))
+        first = Part(2, await multipart.put_part(key, name, 2, [b"0123456789", b"abc"]))
+        assert await multipart.size(key) is None
+        await multipart.complete(key, name, [first, last])
+        assert await content(multipart, key, 0, 16) == b"0123456789abcend"
+
+    async def test_a_part_sent_again_replaces(self, multipart: MultipartStorage) -> None:
+        """A part of the same number takes the place of the one before."""
+        key = file_key()
+        name, _ = await self.parts(multipart, key, b"wrong")
+        await multipart.complete(key, name, [Part(1, await multipart.put_part(key, name, 1, [b"right"]))])
+        assert await content(multipart, key, 0, 5) == b"right"
+
+    async def test_a_part_that_is_too_small_is_refused(self, multipart: MultipartStorage) -> None:
+        """Only the last part may be smaller than the least size; nothing is made, and the parts stay."""
+        key = file_key()
+        name, parts = await self.parts(multipart, key, b"small", b"last")
+        with pytest.raises(StorageUnavailable):
+            await multipart.complete(key, name, parts)
+        assert await multipart.size(key) is None
+        assert [one async for one in multipart.multiparts("files/")] == [(key, name)]
+
+    async def test_what_was_aborted_or_completed_is_unknown(self, multipart: MultipartStorage) -> None:
+        """An unknown multipart upload is BytesLost to put, copy and complete; aborting it succeeds and takes nothing away."""
+        key = file_key()
+        name, parts = await self.parts(multipart, key, b"data")
+        await multipart.complete(key, name, parts)
+        await multipart.abort(key, name)
+        for call in (
+            multipart.put_part(key, name, 1, [b"x"]),
+            multipart.copy_part(key, name, 1, Source(key, 0, 1)),
+            multipart.complete(key, name, parts),
+        ):
+            with pytest.raises(BytesLost):
+                await call
+        assert await content(multipart, key, 0, 4) == b"data"
+
+    async def test_a_part_is_copied_inside_the_storage(self, multipart: MultipartStorage) -> None:
+        """A part may be a stretch of another object."""
+        source, key = file_key(), file_key()
+        await multipart.put(source, [b"xx0123456789abcyy"])
+        name = await multipart.begin(key)
+        part = Part(1, await multipart.copy_part(key, name, 1, Source(source, 2, 13)))
+        await multipart.complete(key, name, [part])
+        assert await content(multipart, key, 0, 13) == b"0123456789abc"
+        with pytest.raises(BytesLost):
+            await multipart.copy_part(key, await multipart.begin(key), 1, Source(file_key(), 0, 1))
 
 
 class TestLocal:
