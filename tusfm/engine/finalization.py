@@ -83,7 +83,7 @@ class Finalizer:
 
     @contextlib.asynccontextmanager
     async def _renewed(self, upload: Upload) -> AsyncIterator[None]:
-        """Renew the lease meanwhile; losing it ends the attempt."""
+        """Renew the lease meanwhile; losing it ends the attempt, and an attempt that is ended lets the lease go."""
         attempt = asyncio.current_task()
 
         async def renew() -> None:
@@ -103,12 +103,18 @@ class Finalizer:
             yield
         except asyncio.CancelledError:
             if not renewing.done():
+                await self._let_go(upload)
                 raise
             assert attempt is not None
             attempt.uncancel()
             log.info("upload %s: somebody else finishes it", upload.id)
         finally:
             renewing.cancel()
+
+    async def _let_go(self, upload: Upload) -> None:
+        """The process stops: the next one need not wait until the lease runs out."""
+        with contextlib.suppress(Fenced, Unavailable):
+            await self._metadata.postpone(upload.id, upload.lease, "The process that finished it was stopped.", 0)
 
     async def _ripen_finals(self, partial_id: str) -> None:
         """A partial is complete: finals whose last one it was can be finished (rule U1)."""
