@@ -3,10 +3,13 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
 from tusfm.domain.upload import State
+from tusfm.engine import parts
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
 from tusfm.ports.storage import Part
@@ -23,11 +26,11 @@ class StuckStorage(MemoryStorage):
         self.reached = asyncio.Event()
         self.go_on = asyncio.Event()
 
-    async def complete(self, key: str, multipart: str, parts: list[Part]) -> None:  # type: ignore[override]
+    async def complete(self, key: str, multipart: str, of: list[Part]) -> None:  # type: ignore[override]
         """Wait, then complete."""
         self.reached.set()
         await self.go_on.wait()
-        await super().complete(key, multipart, parts)
+        await super().complete(key, multipart, of)
 
 
 async def test_a_process_that_stops_lets_its_leases_go(tmp_path: Path) -> None:
@@ -45,3 +48,25 @@ async def test_a_process_that_stops_lets_its_leases_go(tmp_path: Path) -> None:
             assert stored.size == SIZE
             upload = await engine.uploads.find(made.id)
     assert upload.state is State.AVAILABLE
+
+
+async def test_worn_multipart_uploads_become_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A multipart upload that has given out its numbers ends as a piece, and the object is composed of the pieces."""
+    monkeypatch.setattr(parts, "TURN_NUMBERS", 2)
+    storage = MemoryStorage()
+    data = bytes(range(256)) * 200_000
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            made = await engine.uploads.create(Creation(length=len(data)))
+            for start in range(0, len(data), 20_000_000):
+                step = data[start : start + 20_000_000]
+                body = PlayedBody(pieces_of(step, 262_144), size=len(step))
+                await engine.uploads.append(Append(id=made.id, offset=start, body=body))
+            stored = await engine.uploads.open(made.id)
+            assert b"".join([piece async for piece in stored.read(0, stored.size)]) == data
+            assert storage.calls.count("complete") > 2
+            assert storage.calls.count("copy") > 1
+            await engine.uploads.terminate(made.id)
+            await engine.sweep.sweep()
+    assert [key for key in storage.objects if "marker" not in key] == []
+    assert storage.unfinished == {}

@@ -113,6 +113,7 @@ class PartWriter:
         self._numbers = Numbers(position.upload.next_part)
         self._multipart = position.upload.multipart
         self._key = position.upload.object_key or ""
+        self._opened = asyncio.get_running_loop().time()
         self._began = position.upload.multipart_at or position.upload.seen_at
         self._turns = 0
         self._sequence = 0
@@ -283,8 +284,12 @@ class PartWriter:
 
     @property
     def _worn(self) -> bool:
-        age = self._position.upload.seen_at - self._began
-        return self._numbers.next > TURN_NUMBERS or age > TURN_MS
+        return self._numbers.next > TURN_NUMBERS or self._now - self._began > TURN_MS
+
+    @property
+    def _now(self) -> int:
+        """The database's clock, in ms, as far as this process can tell: a request may last for days."""
+        return self._position.upload.seen_at + int((asyncio.get_running_loop().time() - self._opened) * 1000)
 
     async def _begin(self) -> None:
         self._key = object_key(self._id, self._epoch, self._turns)
@@ -298,7 +303,7 @@ class PartWriter:
             raise
         numbers.end = numbers.next + IN_FLIGHT
         self._multipart = multipart
-        self._began = self._position.upload.seen_at
+        self._began = self._now
 
     async def _turn(self) -> None:
         """Complete a worn multipart upload into a piece; no part of it may be on its way."""

@@ -18,9 +18,8 @@ from tusfm.ports.storage import AppendingStorage, Segment
 
 BATCH_BYTES = 512 * 1024  # enough to be worth the hop to a thread
 SYNC_BYTES = 16 * 1024 * 1024  # unsynced bytes of a fast sender: few enough to lose, many enough to keep the disk busy
-MOST_BYTES = (
-    2 * 1024 * 1024
-)  # what waits for the disk: more would leave the processor's caches, and cost a third of the speed
+# What waits for the disk: more would leave the processor's caches, and cost a third of the speed.
+MOST_BYTES = 2 * 1024 * 1024
 
 
 def segment_key(upload_id: str, epoch: int) -> str:

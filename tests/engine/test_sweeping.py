@@ -1,0 +1,50 @@
+"""What the sweep takes, and what it leaves alone."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.engine.bodies import PlayedBody
+from tests.engine.engines import migrated, running
+from tests.memory_storage import MemoryStorage
+from tusfm.domain.upload import new_id
+from tusfm.engine.appending import Append
+from tusfm.engine.creating import Creation
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+async def test_it_takes_what_no_row_names_and_nothing_else(tmp_path: Path, multipart: bool) -> None:  # noqa: FBT001
+    """Working objects without a row, and those of epochs that are over, go; files without a row, and what is named, stay."""
+    with migrated(tmp_path) as environ:
+        async with running(environ, MemoryStorage() if multipart else None) as engine:
+            made = await engine.uploads.create(Creation(length=1000))
+            for offset in range(0, 30, 10):
+                await engine.uploads.append(Append(id=made.id, offset=offset, body=PlayedBody([b"x" * 10], size=10)))
+            present = (await engine.uploads.find(made.id)).epoch
+            stranger, late = f"work/{new_id()}/t/1-1", f"work/{made.id}/t/{present - 1}-99"
+            ours, future = f"files/{new_id()}/1", f"work/{made.id}/t/{present + 1}-1"
+            for key in (stranger, late, ours, future):
+                await engine.storage.put(key, [b"x"])
+            await engine.sweep.sweep()
+            sizes = [await engine.storage.size(key) for key in (stranger, late, ours, future)]
+            assert sizes == [None, None, 1, 1]
+            assert [key async for key in engine.sweep.orphans()] == [ours]
+            body = PlayedBody([b"y" * 970], size=970)
+            await engine.uploads.append(Append(id=made.id, offset=30, body=body))
+            stored = await engine.uploads.open(made.id)
+            assert b"".join([piece async for piece in stored.read(0, 1000)]) == b"x" * 30 + b"y" * 970
+
+
+async def test_another_deployments_working_objects_are_not_ours(tmp_path: Path) -> None:
+    """Where another database's marker stands, what has no row here is left alone: it may be in use there."""
+    storage = MemoryStorage()
+    with migrated(tmp_path / "one") as one, migrated(tmp_path / "two") as two:
+        async with running(one, storage) as first, running(two, storage) as second:
+            await first.sweep.sweep()
+            made = await first.uploads.create(Creation(length=1000))
+            await first.uploads.append(Append(id=made.id, offset=0, body=PlayedBody([b"x" * 10], size=10)))
+            await second.sweep.sweep()
+            body = PlayedBody([b"y" * 990], size=990)
+            await first.uploads.append(Append(id=made.id, offset=10, body=body))
+            stored = await first.uploads.open(made.id)
+            assert b"".join([piece async for piece in stored.read(0, 1000)]) == b"x" * 10 + b"y" * 990
