@@ -158,6 +158,24 @@ async def test_g11_all_that_arrived_of_a_broken_patch_is_kept(client: Client, si
     assert answer.offset == size
 
 
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("size", [5, 60_000])
+async def test_g11_a_client_that_leaves_with_its_last_byte_has_finished(client: Client, size: int, reset: bool) -> None:  # noqa: FBT001
+    """G11: a PATCH that came whole counts, though its sender did not wait for the answer."""
+    for _ in range(10):
+        url = await client.made(size)
+        async with client.raw() as raw:
+            raw.writer.write(patch_head(path_of(url), 0, size) + b"z" * size)
+            if reset:
+                await asyncio.sleep(0.05)
+                raw.reset()
+            else:
+                raw.writer.write_eof()
+                await raw.closed()
+        assert (await client.head(url)).offset == size
+        assert await client.content(url) == b"z" * size
+
+
 @pytest.mark.parametrize("method", ["PUT", "TRACE", "CONNECT", "POST"])
 async def test_g12_an_unsupported_method_is_405_with_allow(client: Client, method: str) -> None:
     """G12: 405 names the methods that the URL understands."""

@@ -45,6 +45,15 @@ class PlayedBody:
         self._cut.set()
 
 
+class TricklingBody(PlayedBody):
+    """Hands out a piece now and then, so that it never stalls."""
+
+    async def read(self) -> bytes:
+        """Wait a tenth of a second for the next piece."""
+        await asyncio.sleep(0.1)
+        return await super().read()
+
+
 def pieces_of(data: bytes, step: int) -> list[bytes]:
     """Cut bytes as a socket would."""
     return [data[start : start + step] for start in range(0, len(data), step)]

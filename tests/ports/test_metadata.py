@@ -259,6 +259,7 @@ class TestEnding:
         stone = await metadata.find(upload.id)
         assert stone is not None
         assert (stone.state, stone.metadata, stone.gone) == (State.TERMINATED, "", True)
+        assert (stone.epoch, stone.lease) == (3, 1)  # both raised: no writer and no finalizer finds its own
         assert [one.id for one in await metadata.tombstones(10)] == [upload.id]
         assert await metadata.extents(upload.id) == [segment(0, 5)]
         assert await metadata.bury(upload.id) is False

@@ -1,0 +1,90 @@
+"""When what was received becomes durable, and what does not count."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.engine.bodies import PlayedBody, TricklingBody, pieces_of
+from tests.engine.engines import migrated, running
+from tests.memory_storage import MemoryStorage
+from tusfm.domain.errors import BodyBroken, StorageUnavailable
+from tusfm.domain.upload import State
+from tusfm.engine import receiving
+from tusfm.engine.appending import Append
+from tusfm.engine.creating import Creation
+from tusfm.ports.storage import Pieces
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+async def test_a_slow_sender_is_checkpointed_from_time_to_time(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    multipart: bool,  # noqa: FBT001
+) -> None:
+    """A sender that never stalls and never fills a part loses no more than what came since the last time."""
+    monkeypatch.setattr(receiving, "SLOW_SECONDS", 0.4)
+    with migrated(tmp_path) as environ:
+        async with running(environ, MemoryStorage() if multipart else None) as engine:
+            made = await engine.uploads.create(Creation(length=10_000_000))
+            body = TricklingBody([b"x" * 100] * 12, size=9_000_000, end="broken")
+            sending = asyncio.create_task(engine.uploads.append(Append(id=made.id, offset=0, body=body)))
+            await asyncio.sleep(1)
+            row = await engine.metadata.find(made.id)
+            assert row is not None
+            assert 0 < row.offset < 1200
+            with pytest.raises(BodyBroken):
+                await sending
+            assert (await engine.uploads.status(made.id)).offset == 1200
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+async def test_no_checkpoint_reaches_the_length(tmp_path: Path, multipart: bool) -> None:  # noqa: FBT001
+    """Where offset = length the state is not `receiving`: the last commit waits for the end of the body."""
+    with migrated(tmp_path) as environ:
+        async with running(environ, MemoryStorage() if multipart else None) as engine:
+            made = await engine.uploads.create(Creation(length=3 * MIB))
+            body = PlayedBody(pieces_of(b"x" * 3 * MIB, 65_536), size=3 * MIB, end="silent")
+            sending = asyncio.create_task(engine.uploads.append(Append(id=made.id, offset=0, body=body)))
+            await asyncio.sleep(0.3)
+            upload = await engine.uploads.status(made.id)
+            assert (upload.offset < 3 * MIB, upload.state) == (True, State.RECEIVING)
+            body.cut()
+            await asyncio.wait([sending])
+
+
+class LameStorage(MemoryStorage):
+    """A storage whose first part fails, after the second one has arrived."""
+
+    def __init__(self) -> None:
+        """Begin lame."""
+        super().__init__()
+        self.lame = True
+
+    async def put_part(self, key: str, multipart: str, number: int, pieces: Pieces) -> str:
+        """Fail for the first part, late."""
+        if self.lame and number == 1:
+            await asyncio.sleep(0.3)
+            raise StorageUnavailable("the first part did not arrive")
+        return await super().put_part(key, multipart, number, pieces)
+
+
+async def test_a_part_behind_a_missing_one_does_not_count(tmp_path: Path) -> None:
+    """Of two parts on their way the first fails and the second arrives: the offset counts neither, and the file is right."""
+    storage = LameStorage()
+    data = bytes(range(256)) * 120_000
+    with migrated(tmp_path) as environ:
+        async with running(environ | {"TUSFM_MEMORY_BUDGET": str(256 * MIB)}, storage) as engine:
+            made = await engine.uploads.create(Creation(length=len(data)))
+            body = PlayedBody(pieces_of(data, 262_144), size=len(data))
+            with pytest.raises(StorageUnavailable):
+                await engine.uploads.append(Append(id=made.id, offset=0, body=body))
+            assert storage.calls.count("part") >= 1
+            assert (await engine.uploads.status(made.id)).offset == 0
+            storage.lame = False
+            body = PlayedBody(pieces_of(data, 262_144), size=len(data))
+            await engine.uploads.append(Append(id=made.id, offset=0, body=body))
+            stored = await engine.uploads.open(made.id)
+            assert b"".join([piece async for piece in stored.read(0, stored.size)]) == data
