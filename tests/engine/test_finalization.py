@@ -8,11 +8,14 @@ import pytest
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
+from tusfm import wiring
+from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.upload import State
 from tusfm.engine import parts
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
 from tusfm.ports.storage import Part
+from tusfm.settings import load
 
 SIZE = 12_000_000
 
@@ -48,6 +51,22 @@ async def test_a_process_that_stops_lets_its_leases_go(tmp_path: Path) -> None:
             assert stored.size == SIZE
             upload = await engine.uploads.find(made.id)
     assert upload.state is State.AVAILABLE
+
+
+async def test_a_process_that_stops_in_the_moment_of_a_lease_lets_it_go(tmp_path: Path) -> None:
+    """However soon a process is stopped after its start, an upload that it would have finished is free for the next one."""
+    storage = StuckStorage()
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            made = await engine.uploads.create(Creation(length=SIZE))
+            body = PlayedBody(pieces_of(b"z" * SIZE, 262_144), size=SIZE)
+            await engine.uploads.append(Append(id=made.id, offset=0, body=body))
+        for moment in range(40):
+            async with running(environ, storage) as engine:
+                await asyncio.sleep(moment * 0.0003)
+            metadata = SqlMetadata(wiring.database_url(load(environ)), "another")
+            assert await metadata.unfinished(1) == [made.id], moment
+            await metadata.close()
 
 
 async def test_worn_multipart_uploads_become_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ class Finalizer:
         What may pass is not raised: the row keeps the error and the time of the next attempt. A partial that is
         available already is asked after for its finals.
         """
-        upload = await self._metadata.take(upload_id)
+        upload = await self._taken(upload_id)
         if upload is None:
             await self._ripen_finals(upload_id)
             return
@@ -46,16 +46,27 @@ class Finalizer:
             async with self._renewed(upload):
                 await self._attempt(upload)
 
+    async def _taken(self, upload_id: str) -> Upload | None:
+        """Take the lease. A process that is stopped meanwhile may have it already, and lets it go again."""
+        taking = asyncio.ensure_future(self._metadata.take(upload_id))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Unavailable):
+                upload = await taking
+                if upload is not None:
+                    await self._let_go(upload)
+            raise
+
     async def _attempt(self, upload: Upload) -> None:
         try:
             key = await self._assemble(upload)
+            await self._metadata.publish(upload.id, upload.lease, key, completion(upload, upload.offset))
+            self._outbox.kick()
         except BytesLost as error:
             await self._lost(upload, error)
         except (Unavailable, SegmentBusy) as error:
             await self._postpone(upload, str(error))
-        else:
-            await self._metadata.publish(upload.id, upload.lease, key, completion(upload, upload.offset))
-            self._outbox.kick()
 
     async def _assemble(self, upload: Upload) -> str:
         if upload.role is not Role.FINAL:
