@@ -46,3 +46,4 @@ def configure(shape: str, level: str) -> None:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    logging.getLogger("asyncmy").setLevel(logging.ERROR)  # MariaDB's notes on what is as it should be

@@ -29,7 +29,11 @@ class Stop(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; whatever goes wrong is a sentence on standard error and an exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.run is not _worker:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.celery = rest
     try:
         settings = _settings(options)
         options.run(settings, options)
@@ -53,7 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--workers", type=_workers, default=1, help="processes that share the port (default: 1)")
     serve.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
-    worker = commands.add_parser("worker", help="finalize uploads in the background")
+    worker = commands.add_parser(
+        "worker",
+        help="finalize uploads in the background, for RabbitMQ",
+        epilog="Celery's own options are passed on: --concurrency, --queues, --loglevel, …",
+    )
     worker.set_defaults(run=_worker)
     migrate = commands.add_parser("migrate", help="bring the database to the schema that this version needs")
     migrate.set_defaults(run=_migrate)
@@ -168,12 +176,13 @@ def _orphaned(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
     stopped.set()
 
 
-def _worker(settings: Settings, _: argparse.Namespace) -> None:
-    if settings.rabbitmq_host is None:
-        msg = "Without RABBITMQ_HOST the server finalizes uploads itself, and no worker is needed."
-        raise Stop(msg)
-    msg = "This version has no worker for RabbitMQ yet; the server finalizes uploads itself."
-    raise Stop(msg)
+def _worker(settings: Settings, options: argparse.Namespace) -> None:
+    from tusfm import wiring, worker  # noqa: PLC0415  Celery is slow to load
+
+    try:
+        worker.run(settings, options.celery)
+    except wiring.Unusable as error:
+        raise Stop(str(error)) from error
 
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> None:
@@ -205,8 +214,15 @@ def _check(settings: Settings, options: argparse.Namespace) -> None:
         return
     from tusfm import wiring  # noqa: PLC0415  not needed for --settings
 
-    results = asyncio.run(wiring.check(settings))
-    for label, trouble in results:
-        print(f"{label}: {'ok' if trouble is None else trouble}")
-    if any(trouble is not None for _, trouble in results):
-        sys.exit(FAILED)
+    async def run() -> bool:
+        well = True
+        async for label, trouble in wiring.check(settings):
+            print(f"{label}: {'ok' if trouble is None else trouble}", flush=True)
+            well = well and trouble is None
+        return well
+
+    try:
+        if not asyncio.run(run()):
+            sys.exit(FAILED)
+    except wiring.Unusable as error:
+        raise Stop(str(error)) from error

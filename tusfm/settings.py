@@ -1,5 +1,7 @@
 """The one reader of the environment."""
 
+import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -9,6 +11,10 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 MIB = 1024 * 1024
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+PREFIX = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
+HOST = re.compile(r"[A-Za-z0-9.-]+|[0-9a-fA-F:.]+", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -87,6 +93,62 @@ def _url(value: str) -> str | None:
     return value.rstrip("/")
 
 
+def _endpoint(value: str) -> str | None:
+    if not value:
+        return None
+    try:
+        url = _url(value if "://" in value else f"http://{value}")
+    except ValueError:
+        url = None
+    if url is None or not HOST.fullmatch(urlsplit(url).hostname or ""):
+        msg = "must be a host (letters, digits, dots and hyphens), with a port or without, or an http or https URL"
+        raise ValueError(msg)
+    return url
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        msg = "must be a word of letters, digits and hyphens"
+        raise ValueError(msg)
+    return value
+
+
+def _bucket(value: str) -> str:
+    if not BUCKET.fullmatch(value):
+        msg = "must be a bucket's name: 3 to 63 small letters, digits, dots and hyphens"
+        raise ValueError(msg)
+    return value
+
+
+def _optional_bucket(value: str) -> str | None:
+    return _bucket(value) if value else None
+
+
+def _prefix(value: str) -> str:
+    if not PREFIX.fullmatch(value.strip("/")):
+        msg = "must be words of letters, digits, '.', '_' and '-', with slashes between them; it is never empty"
+        raise ValueError(msg)
+    return value.strip("/") + "/"
+
+
+def _certificates(value: str) -> str | None:
+    if not value:
+        return None
+    try:
+        ssl.create_default_context(cafile=value)
+    except OSError:
+        msg = "must be a file of certificates (PEM) that can be read"
+        raise ValueError(msg) from None
+    return value
+
+
+def _encryption(value: str) -> str | None:
+    if value not in {"", "AES256", "aws:kms"}:
+        msg = "must be AES256 or aws:kms, or empty"
+        raise ValueError(msg)
+    return value or None
+
+
 def _origins(value: str) -> tuple[str, ...] | None:
     if value.strip() == "*":
         return None
@@ -139,14 +201,68 @@ class Settings:
         "MYSQL_ROOT_PASSWORD", "", _text, "used when the user is root, or has no password", secret=True
     )
     mysql_database: str = _setting("MYSQL_DATABASE", "filemanager", _text, "the database's name")
-    minio_endpoint: str | None = _setting("MINIO_ENDPOINT", "", _optional, "MinIO or any S3 instead of a directory")
-    rabbitmq_host: str | None = _setting("RABBITMQ_HOST", "", _optional, "RabbitMQ instead of finalizing in the server")
+    mysql_pool: int = _setting("TUSFM_MYSQL_POOL", "10", _positive, "connections to MySQL that one process holds at most")
+    minio_endpoint: str | None = _setting(
+        "MINIO_ENDPOINT", "", _endpoint, "MinIO or any S3 instead of a directory: host:port, or a URL"
+    )
+    minio_access_key: str = _setting("MINIO_ACCESS_KEY", "", _text, "our key; none at all: AWS's default chain")
+    minio_secret_key: str = _setting("MINIO_SECRET_KEY", "", _text, "its secret", secret=True)
+    minio_root_user: str = _setting("MINIO_ROOT_USER", "", _text, "used when there is no access key")
+    minio_root_password: str = _setting("MINIO_ROOT_PASSWORD", "", _text, "its secret", secret=True)
+    minio_public_bucket: str = _setting("MINIO_PUBLIC_BUCKET", "tusfm-public", _bucket, "files that anyone may read")
+    minio_private_bucket: str = _setting("MINIO_PRIVATE_BUCKET", "tusfm-private", _bucket, "all other files")
+    s3_bucket: str | None = _setting(
+        "TUSFM_S3_BUCKET", "", _optional_bucket, "where tus uploads lie; empty: the private bucket"
+    )
+    s3_prefix: str = _setting("TUSFM_S3_PREFIX", "tusfm/", _prefix, "what our keys begin with")
+    s3_region: str = _setting("TUSFM_S3_REGION", "us-east-1", _name, "the region to sign for")
+    s3_addressing: str = _setting(
+        "TUSFM_S3_ADDRESSING", "path", _one_of("path", "virtual"), "where the bucket stands: in the path, or the host name"
+    )
+    s3_session_token: str = _setting(
+        "TUSFM_S3_SESSION_TOKEN", "", _text, "token that belongs to a temporary access key", secret=True
+    )
+    s3_ca_file: str | None = _setting(
+        "TUSFM_S3_CA_FILE", "", _certificates, "certificates to trust beside those that everybody does (PEM)"
+    )
+    s3_encryption: str | None = _setting(
+        "TUSFM_S3_ENCRYPTION", "", _encryption, "encryption at rest that the storage is asked for: AES256 or aws:kms"
+    )
+    s3_kms_key: str | None = _setting("TUSFM_S3_KMS_KEY", "", _optional, "the key for aws:kms; empty: the bucket's own")
+    s3_storage_class: str | None = _setting(
+        "TUSFM_S3_STORAGE_CLASS", "", _optional, "storage class of finished files; one that is readable at once"
+    )
+    s3_connections: int = _setting(
+        "TUSFM_S3_CONNECTIONS",
+        "32",
+        _positive,
+        "connections for writing that one process holds at most, and as many for reading",
+    )
+    s3_multipart_age: float = _setting(
+        "TUSFM_S3_MULTIPART_AGE",
+        "43200",
+        _more_seconds,
+        "seconds for which a multipart upload is used; a storage may abort older ones",
+    )
+    rabbitmq_host: str | None = _setting(
+        "RABBITMQ_HOST", "", _optional, "RabbitMQ and workers instead of finalizing in the server"
+    )
+    rabbitmq_port: int = _setting("RABBITMQ_PORT", "5672", _positive, "its port")
+    rabbitmq_user: str = _setting("RABBITMQ_DEFAULT_USER", "guest", _text, "who we are to it")
+    broker_prefix: str = _setting(
+        "TUSFM_BROKER_PREFIX", "tusfm", _name, "what the names of our queue and exchange begin with"
+    )
+    rabbitmq_password: str = _setting("RABBITMQ_DEFAULT_PASS", "guest", _text, "the user's password", secret=True)
 
 
 def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
     """Read the environment, and an `.env` file behind it. BadSetting."""
     values = {**_from_file(env_file), **environ}
-    return Settings(**{one.name: _read(one.metadata, values) for one in fields(Settings)})
+    settings = Settings(**{one.name: _read(one.metadata, values) for one in fields(Settings)})
+    if settings.minio_public_bucket in {settings.minio_private_bucket, settings.s3_bucket}:
+        msg = "MINIO_PUBLIC_BUCKET must be another bucket than MINIO_PRIVATE_BUCKET and TUSFM_S3_BUCKET: anyone may read it."
+        raise BadSetting(msg)
+    return settings
 
 
 def _from_file(path: Path | None) -> dict[str, str]:

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL
 
@@ -25,9 +26,15 @@ from tusfm.engine.rules import Rules
 from tusfm.engine.segment_layout import SegmentLayout
 from tusfm.engine.uploads import Uploads
 from tusfm.engine.writing import Layout
+from tusfm.ports.finalization import EventLog, Finalization
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import MultipartStorage, Storage
 from tusfm.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from tusfm.adapters.broker import BrokerAddress
 
 AGAIN_SECONDS = 1.0
 Work = Callable[[], Coroutine[None, None, None]]
@@ -47,7 +54,7 @@ class Engine:
     finalizer: Finalizer
     sweep: Sweep
     sweep_every: float
-    finalization: InlineFinalization
+    finalization: Finalization
     _draining: bool = False
     _migrated: bool = False
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -103,27 +110,61 @@ async def _lasting(work: Work) -> None:
 def build(settings: Settings) -> Engine:
     """Put the engine together; nothing is opened yet."""
     process = secrets.token_hex(8)
-    _refuse_what_is_not_built(settings)
-    return assemble(settings, process, SqlMetadata(database_url(settings), process), LocalStorage(data_dir(settings)))
+    metadata = SqlMetadata(database_url(settings), process, settings.mysql_pool)
+    return assemble(settings, process, metadata, _storage(settings))
+
+
+def _storage(settings: Settings, *, hasty: bool = False) -> LocalStorage | MultipartStorage:
+    """Choose; *hasty*: somebody looks on, and would rather hear of a failure than have it hidden."""
+    if settings.minio_endpoint is None:
+        return LocalStorage(data_dir(settings))
+    from tusfm.adapters.s3_requests import Patience, S3Address  # noqa: PLC0415  slow to load, and often not needed
+    from tusfm.adapters.storage_s3 import S3Place, S3Storage  # noqa: PLC0415  slow to load, and often not needed
+
+    key, secret = settings.minio_access_key, settings.minio_secret_key
+    if not (key and secret):
+        key, secret = settings.minio_root_user, settings.minio_root_password
+    address = S3Address(
+        endpoint=settings.minio_endpoint,
+        region=settings.s3_region,
+        access_key=key,
+        secret_key=secret,
+        session_token=settings.s3_session_token,
+        virtual_host=settings.s3_addressing == "virtual",
+        connections=settings.s3_connections,
+        ca_file=settings.s3_ca_file,
+        patience=Patience(silence=3, deadline=5, long=20) if hasty else Patience(),
+    )
+    place = S3Place(
+        bucket=settings.s3_bucket or settings.minio_private_bucket,
+        prefix=settings.s3_prefix,
+        others=(settings.minio_private_bucket, settings.minio_public_bucket),
+        public=settings.minio_public_bucket,
+        encryption=settings.s3_encryption,
+        kms_key=settings.s3_kms_key,
+        storage_class=settings.s3_storage_class,
+    )
+    return S3Storage(address, place)
 
 
 def assemble(settings: Settings, process: str, metadata: Metadata, storage: LocalStorage | MultipartStorage) -> Engine:
     """Put the engine together on these adapters; the storage's shape decides on the layout."""
-    budget = Budget(settings.memory_budget)
+    budget = Budget(settings.memory_budget * 15 // 16)  # the rest is for what connections hold on its way
     layout: Layout
     if isinstance(storage, LocalStorage):
         layout, path, multipart = SegmentLayout(storage, metadata, budget), storage.path, None
     else:
-        layout, path, multipart = PartLayout(storage, metadata, budget), None, storage
+        layout, path, multipart = PartLayout(storage, metadata, budget, settings.s3_multipart_age), None, storage
     rules = Rules(
         max_size=settings.max_size,
         expire_after=settings.expire_after or None,
         read_timeout=settings.read_timeout,
     )
-    finalization = InlineFinalization()
-    dispatcher = Dispatcher(metadata, process, finalization, LoggedEvents())
+    finalization, events = _finalization(settings)
+    dispatcher = Dispatcher(metadata, process, finalization, events)
     finalizer = Finalizer(metadata, layout, dispatcher, rules.max_size)
-    finalization.finalize = finalizer.finalize
+    if isinstance(finalization, InlineFinalization):
+        finalization.finalize = finalizer.finalize
     presence = Presence(metadata, process, rules.expire_after)
     reader = Reader(metadata, storage, path)
     return Engine(
@@ -137,6 +178,38 @@ def assemble(settings: Settings, process: str, metadata: Metadata, storage: Loca
         sweep_every=settings.sweep_every,
         finalization=finalization,
     )
+
+
+def _finalization(settings: Settings) -> tuple[Finalization, EventLog]:
+    if settings.rabbitmq_host is None:
+        return InlineFinalization(), LoggedEvents()
+    from tusfm.adapters.broker import Broker  # noqa: PLC0415  slow to load, and often not needed
+    from tusfm.adapters.finalization_celery import BrokerEvents, CeleryFinalization, celery_app  # noqa: PLC0415  the same
+
+    broker = Broker(_broker_address(settings))
+    return CeleryFinalization(broker, celery_app(_broker_address(settings))), BrokerEvents(broker)
+
+
+def _broker_address(settings: Settings) -> "BrokerAddress":
+    from tusfm.adapters.broker import BrokerAddress  # noqa: PLC0415  slow to load, and often not needed
+
+    if settings.rabbitmq_host is None:
+        msg = "Without RABBITMQ_HOST the server finalizes uploads itself, and no worker is needed."
+        raise Unusable(msg)
+    return BrokerAddress(
+        host=settings.rabbitmq_host,
+        port=settings.rabbitmq_port,
+        user=settings.rabbitmq_user,
+        password=settings.rabbitmq_password,
+        prefix=settings.broker_prefix,
+    )
+
+
+def celery(settings: Settings) -> "Celery":
+    """Make the Celery application of a worker. Unusable."""
+    from tusfm.adapters.finalization_celery import celery_app  # noqa: PLC0415  slow to load, and often not needed
+
+    return celery_app(_broker_address(settings))
 
 
 def data_dir(settings: Settings) -> Path:
@@ -164,19 +237,14 @@ class Unusable(Exception):
     """A backend cannot be used at all; the text is one sentence."""
 
 
-def _refuse_what_is_not_built(settings: Settings) -> None:
-    for name, value in (("MINIO_ENDPOINT", settings.minio_endpoint), ("RABBITMQ_HOST", settings.rabbitmq_host)):
-        if value is not None:
-            msg = f"{name} is set, but this version stores in a directory and finalizes in the server; unset it."
-            raise Unusable(msg)
-
-
 def needs_migration(settings: Settings) -> bool:
     """Tell whether SQLite's file is missing, or of another version; MySQL is migrated by its operator. Unusable."""
-    _refuse_what_is_not_built(settings)
-    _make_data_dir(settings)
+    if settings.mysql_host is None or settings.minio_endpoint is None:
+        _make_data_dir(settings)
+    if (settings.mysql_host is None) != (settings.minio_endpoint is None):
+        what = "the files lie" if settings.minio_endpoint is None else "the database lies"
+        log.info("%s in %s: all processes must run on this machine", what, settings.data_dir)
     if settings.mysql_host is not None:
-        log.info("the files lie in %s: all processes must run on this machine", settings.data_dir)
         return False
 
     async def ask() -> bool:
@@ -235,28 +303,29 @@ async def sweep(settings: Settings, *, orphans: bool) -> AsyncIterator[str]:
         await engine.metadata.close()
 
 
-async def check(settings: Settings) -> list[tuple[str, str | None]]:
-    """Try each backend; a label and what is wrong, None when nothing is."""
-    engine = build(settings)
-    await engine.metadata.start()
-    await engine.storage.start()
+async def check(settings: Settings) -> AsyncIterator[tuple[str, str | None]]:
+    """Try each backend, step by step: what was tried, and what is wrong, None when nothing is.
+
+    A step that fails ends the trial of its backend, for those behind it rest on it. Unusable.
+    """
+    metadata, storage = SqlMetadata(database_url(settings), "check"), _storage(settings, hasty=True)
+    finalization, _ = _finalization(settings)
+    await metadata.start()
+    await storage.start()
     try:
-        return [
-            ("database", await _trouble(_migrated(engine.metadata))),
-            ("storage", await _trouble(engine.storage.check())),
-        ]
+        for checks in (metadata.checks(), storage.checks(), finalization.checks()):
+            for label, trial in checks:
+                trouble = await _trouble(trial())
+                yield label, trouble
+                if trouble is not None:
+                    break
     finally:
-        await engine.storage.close()
-        await engine.metadata.close()
+        await finalization.close()
+        await storage.close()
+        await metadata.close()
 
 
-async def _migrated(metadata: Metadata) -> None:
-    if not await metadata.migrated():
-        msg = "it is not migrated; run 'tusfm migrate'"
-        raise Unavailable(msg)
-
-
-async def _trouble(trial: Coroutine[None, None, None]) -> str | None:
+async def _trouble(trial: Awaitable[None]) -> str | None:
     try:
         await trial
     except TusfmError as error:

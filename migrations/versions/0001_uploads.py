@@ -1,6 +1,7 @@
 """Uploads, what they consist of, and the outbox.
 
 A step runs while the version before it still serves: add, and fill later; drop only what two versions no longer name.
+It may run again after it died in the middle, for MySQL commits each CREATE by itself: whatever is there already is left.
 """
 
 import secrets
@@ -31,23 +32,34 @@ def _serial() -> sa.types.TypeEngine[int]:
     return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
+def _table(name: str, *columns: sa.Column[Any]) -> None:
+    op.create_table(name, *columns, if_not_exists=True, **TABLE)
+
+
+def _index(name: str, table: str, columns: list[str]) -> None:
+    there = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}
+    if name not in there:
+        op.create_index(name, table, columns)
+
+
 def upgrade() -> None:
     """Apply the step."""
     _uploads()
     _consists_of()
     _beside()
-    deployment = op.create_table(
+    _table(
         "deployment",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("name", _name(32), nullable=False),
         sa.Column("secret", _name(64), nullable=False),
-        **TABLE,
     )
-    op.bulk_insert(deployment, [{"id": 1, "name": secrets.token_hex(8), "secret": secrets.token_hex(32)}])
+    if op.get_bind().execute(sa.text("SELECT COUNT(*) FROM deployment")).scalar() == 0:
+        values = {"name": secrets.token_hex(8), "secret": secrets.token_hex(32)}
+        op.get_bind().execute(sa.text("INSERT INTO deployment (id, name, secret) VALUES (1, :name, :secret)"), values)
 
 
 def _uploads() -> None:
-    op.create_table(
+    _table(
         "uploads",
         sa.Column("id", _name(36), primary_key=True),
         sa.Column("state", _name(12), nullable=False),
@@ -74,17 +86,16 @@ def _uploads() -> None:
         sa.Column("expires_at", sa.BigInteger),
         sa.Column("finished_at", sa.BigInteger),
         sa.Column("ended_at", sa.BigInteger),
-        **TABLE,
     )
-    op.create_index("uploads_writer", "uploads", ["writer"])
-    op.create_index("uploads_state_expires", "uploads", ["state", "expires_at"])
-    op.create_index("uploads_state_ended", "uploads", ["state", "ended_at"])
-    op.create_index("uploads_state_role", "uploads", ["state", "role"])
-    op.create_index("uploads_list", "uploads", ["list_digest"])
+    _index("uploads_writer", "uploads", ["writer"])
+    _index("uploads_state_expires", "uploads", ["state", "expires_at"])
+    _index("uploads_state_ended", "uploads", ["state", "ended_at"])
+    _index("uploads_state_role", "uploads", ["state", "role"])
+    _index("uploads_list", "uploads", ["list_digest"])
 
 
 def _consists_of() -> None:
-    op.create_table(
+    _table(
         "extents",
         sa.Column("upload_id", _name(36), primary_key=True),
         sa.Column("kind", _name(8), primary_key=True),
@@ -93,27 +104,24 @@ def _consists_of() -> None:
         sa.Column("object_key", _name(255), nullable=False),
         sa.Column("number", sa.Integer, nullable=False),
         sa.Column("etag", _name(255), nullable=False),
-        **TABLE,
     )
-    op.create_table(
+    _table(
         "composed_parts",
         sa.Column("upload_id", _name(36), primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("etag", _name(255), nullable=False),
-        **TABLE,
     )
-    op.create_table(
+    _table(
         "partials",
         sa.Column("final_id", _name(36), primary_key=True),
         sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("partial_id", _name(36), nullable=False),
-        **TABLE,
     )
-    op.create_index("partials_partial", "partials", ["partial_id"])
+    _index("partials_partial", "partials", ["partial_id"])
 
 
 def _beside() -> None:
-    op.create_table(
+    _table(
         "outbox",
         sa.Column("number", _serial(), primary_key=True, autoincrement=True),
         sa.Column("message_id", _name(36), nullable=False),
@@ -122,20 +130,17 @@ def _beside() -> None:
         sa.Column("body", _long_text(), nullable=False),
         sa.Column("process", _name(32), nullable=False),
         sa.Column("written_at", sa.BigInteger, nullable=False),
-        **TABLE,
     )
-    op.create_index("outbox_process", "outbox", ["process", "number"])
-    op.create_index("outbox_written", "outbox", ["written_at"])
-    op.create_table(
+    _index("outbox_process", "outbox", ["process", "number"])
+    _index("outbox_written", "outbox", ["written_at"])
+    _table(
         "processes",
         sa.Column("id", _name(32), primary_key=True),
         sa.Column("beat", sa.BigInteger, nullable=False),
-        **TABLE,
     )
-    op.create_table(
+    _table(
         "duties",
         sa.Column("name", _name(32), primary_key=True),
         sa.Column("process", _name(32), nullable=False),
         sa.Column("held_until", sa.BigInteger, nullable=False),
-        **TABLE,
     )

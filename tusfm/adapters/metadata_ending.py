@@ -45,9 +45,10 @@ TERMINATE = END + " AND state IN ('receiving', 'finalizing', 'available', 'faile
 OVERDUE = (
     " AND (state IN ('receiving', 'failed') AND expires_at < {now} "
     "OR state = 'available' AND role = 'partial' AND expires_at < {now} AND NOT EXISTS ("
-    "SELECT 1 FROM partials p JOIN uploads f ON f.id = p.final_id "
-    "WHERE p.partial_id = uploads.id AND f.state IN ('receiving', 'finalizing', 'available')))"
+    "SELECT 1 FROM (SELECT DISTINCT f.id FROM partials p JOIN uploads f ON f.id = p.final_id "
+    "WHERE p.partial_id = :id AND f.state IN ('receiving', 'finalizing', 'available')) AS used))"
 )
+"""A table of its own for the finals, which DISTINCT keeps apart: MySQL changes no table that it reads in a subquery."""
 STRIP = "UPDATE uploads SET metadata = '', concat = NULL, list_digest = NULL WHERE id = :id"
 FAIL_FINALS = (
     "UPDATE uploads SET state = 'failed', epoch = epoch + 1, lease = lease + 1, lease_until = NULL, ended_at = {now}, "
@@ -64,7 +65,10 @@ LOCK_PARTIALS = (
 )
 PARTIAL_OF = "SELECT partial_id FROM partials WHERE final_id = :id ORDER BY position"
 ADD_PARTIAL = "INSERT INTO partials (final_id, position, partial_id) VALUES (:final, :position, :partial)"
-SAME_LIST = "SELECT id FROM uploads WHERE list_digest = :digest AND state IN ('receiving', 'finalizing', 'available') LIMIT 1"
+SAME_LIST = (
+    "SELECT id FROM uploads WHERE list_digest = :digest AND id <> :id "
+    "AND state IN ('receiving', 'finalizing', 'available') LIMIT 1"
+)
 SET_LENGTH = "UPDATE uploads SET upload_length = :length WHERE id = :id"
 RIPEN = (
     "UPDATE uploads SET state = :state, upload_length = :length, upload_offset = :offset, epoch = epoch + 1, "
@@ -215,8 +219,8 @@ class EndingSql(ReceivingSql):
         def work(connection: Connection) -> Upload:
             self._insert_final(connection, new, partials, digest)
             length = self._judge_partials(connection, new.id, partials, limit)
-            same = self.run(connection, SAME_LIST, digest=digest).scalar()
-            if same != new.id and same is not None:
+            same = self.run(connection, SAME_LIST, digest=digest, id=new.id).scalar()
+            if same is not None:
                 raise _Same(same)
             self.run(connection, SET_LENGTH, id=new.id, length=length)
             self.send(connection, new.messages)

@@ -48,6 +48,11 @@ BEGIN_MULTIPART = (
 )
 TURN = "UPDATE uploads SET multipart = NULL, next_part = 1" + UNDER_EPOCH + " AND multipart = :multipart"
 FORGET_PARTS = "DELETE FROM extents WHERE upload_id = :id AND kind = 'part'"
+SEIZE = "UPDATE uploads SET epoch = epoch + 1, writer = NULL" + UNDER_EPOCH
+WORN = (
+    "WHERE u.state = 'receiving' AND u.multipart_at < {now} - :age AND u.multipart IS NOT NULL "
+    "ORDER BY u.multipart_at LIMIT :limit"
+)
 RELEASE = "UPDATE uploads SET writer = NULL, wanted = 0 WHERE id = :id AND epoch = :epoch"
 TOUCH = "UPDATE uploads SET expires_at = {now} + :expires WHERE writer = :process AND expires_at IS NOT NULL"
 LOSE = "UPDATE uploads SET state = 'failed', epoch = epoch + 1, writer = NULL, error = :error, ended_at = {now}" + UNDER_EPOCH
@@ -189,6 +194,16 @@ class ReceivingSql(Session):
     def _turned(self, connection: Connection, upload_id: str, epoch: int) -> bool:
         upload = self.upload(connection, upload_id)
         return upload is not None and upload.epoch == epoch and upload.multipart is None
+
+    async def worn(self, age: float, limit: int) -> list[Upload]:
+        """Find old multipart uploads that nobody writes to."""
+        values = {"age": milliseconds(age), "limit": limit}
+        found = await self.db.read(lambda connection: self.uploads(connection, WORN, **values))
+        return [upload for upload in found if not (upload.writer and upload.writer_alive)]
+
+    async def seize(self, upload_id: str, epoch: int) -> None:
+        """Raise the epoch."""
+        await self.db.write(lambda connection: self.fence(connection, SEIZE, id=upload_id, epoch=epoch))
 
     async def commit(self, commit: Commit) -> None:
         """Move the offset."""

@@ -6,11 +6,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tusfm.adapters import rows
+from tusfm.adapters.clocks import compare_clocks
 from tusfm.adapters.databases import database
 from tusfm.adapters.metadata_ending import EndingSql
 from tusfm.adapters.metadata_session import milliseconds
 from tusfm.domain.errors import MetadataUnavailable
 from tusfm.domain.upload import Upload
+from tusfm.ports.checks import Checks
 from tusfm.ports.metadata import Pending
 
 DAY_MS = 86_400_000
@@ -107,10 +109,10 @@ class SqlMetadata(EndingSql):
             await self.db.write(lambda connection: connection.exec_driver_sql(statement).rowcount)
 
     async def migrated(self) -> bool:
-        """Compare the schema's revision with ours."""
+        """Compare the schema's revision with ours. A newer one will do: each leaves what the version before it needs."""
 
         def work(connection: Connection) -> bool:
-            return self.run(connection, REVISION).scalar() == HEAD_REVISION
+            return str(self.run(connection, REVISION).scalar() or "") >= HEAD_REVISION
 
         try:
             return await self.db.read(work)
@@ -118,6 +120,30 @@ class SqlMetadata(EndingSql):
             if isinstance(error.__cause__, SQLAlchemyError) and "not migrated" not in str(error):
                 raise
             return False
+
+    def checks(self) -> Checks:
+        """Ask, write, and read the clock."""
+        return [
+            ("database reached", self._reached),
+            ("database migrated", self._require_migrated),
+            ("database written", self._written),
+            ("database's clock", self._clock),
+        ]
+
+    async def _reached(self) -> None:
+        await self.db.read(lambda connection: self.run(connection, "SELECT 1").scalar())
+
+    async def _require_migrated(self) -> None:
+        if not await self.migrated():
+            msg = "it is not; run 'tusfm migrate'"
+            raise MetadataUnavailable(msg)
+
+    async def _written(self) -> None:
+        await self.lead("check", self.process, 0)
+
+    async def _clock(self) -> None:
+        now = await self.db.read(lambda connection: self.run(connection, "SELECT {now}").scalar_one())
+        compare_clocks(now / 1000)
 
     async def secret(self) -> bytes:
         """Read the secret that signs links."""

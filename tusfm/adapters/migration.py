@@ -77,6 +77,8 @@ def _upgrade(connection: Connection) -> str:
     before = context.get_current_revision()
     if before == HEAD_REVISION:
         return f"The database is at revision {HEAD_REVISION} already."
+    if before is not None and before > HEAD_REVISION:
+        return f"The database is at revision {before}, which is newer than this version's {HEAD_REVISION}; nothing was done."
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.attributes["connection"] = connection

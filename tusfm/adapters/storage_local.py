@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from tusfm.adapters import local_files as files
 from tusfm.domain.errors import BytesLost, SegmentBusy, StorageUnavailable
+from tusfm.ports.checks import Checks
 from tusfm.ports.storage import Pieces, Source
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class LocalStorage:
                     files.sync_directory(str(self._root / top))
                 files.sync_directory(str(self._root))
 
-        with contextlib.suppress(StorageUnavailable, BytesLost):  # each request will say so
+        with contextlib.suppress(StorageUnavailable):  # each request will say so
             await self._run(work)
 
     async def close(self) -> None:
@@ -50,7 +51,20 @@ class LocalStorage:
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._sure, work)
+
+    def _sure(self, work: Callable[[], T]) -> T:
+        """Let BytesLost pass only while our folders are there: a disk that is not mounted has lost nothing."""
+        try:
+            return work()
+        except BytesLost:
+            self._require_folders()
+            raise
+
+    def _require_folders(self) -> None:
+        if not all((self._root / top / "00").is_dir() for top in TOPS):
+            msg = "the storage directory is not there; look at TUSFM_DATA_DIR, and whether its disk is mounted"
+            raise StorageUnavailable(msg)
 
     def path(self, key: str) -> str:
         """Return the file that a key names."""
@@ -86,7 +100,10 @@ class LocalStorage:
 
         def work() -> int | None:
             with files.told("looking at a file"):
-                return files.size_of(path)
+                size = files.size_of(path)
+            if size is None:
+                self._require_folders()
+            return size
 
         return await self._run(work)
 
@@ -130,8 +147,11 @@ class LocalStorage:
                 if key.startswith(prefix):
                     yield key
 
-    async def check(self) -> None:
+    def checks(self) -> Checks:
         """Write, read and delete a probe."""
+        return [("directory written", self._probe)]
+
+    async def _probe(self) -> None:
         key = f"work/probe/{secrets.token_hex(8)}"
         await self.put(key, [b"probe"])
         found = b"".join([piece async for piece in self.read(key, 0, 5)])

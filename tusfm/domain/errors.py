@@ -17,6 +17,7 @@
     ├── Unavailable              something that the request needs is away; try again later
     │   ├── MetadataUnavailable  the database
     │   │   └── OutcomeUnknown   a commit whose answer was lost: it may have been done, or may yet be
+    │   ├── BrokerUnavailable    the message broker; no request needs it
     │   ├── StorageUnavailable   the storage
     │   └── StorageFull          no room for the bytes
     ├── BytesLost                acknowledged bytes are gone from storage for good
@@ -102,6 +103,10 @@ class MetadataUnavailable(Unavailable):
 
 class OutcomeUnknown(MetadataUnavailable):
     """The answer to a commit was lost and could not be found out: it counts neither as done nor as not done."""
+
+
+class BrokerUnavailable(Unavailable):
+    """The message broker is away; what it should have heard stays in the outbox."""
 
 
 class StorageUnavailable(Unavailable):

@@ -7,8 +7,9 @@ tombstone is looked at again by each sweep, for what a lost answer or a late wri
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
-from tusfm.domain.errors import TusfmError, Unavailable
+from tusfm.domain.errors import BytesLost, Fenced, TusfmError, Unavailable
 from tusfm.domain.upload import State, Upload
 from tusfm.engine.events import Event, event
 from tusfm.engine.finalization import Finalizer
@@ -58,9 +59,10 @@ class Sweep:
                 log.info("the sweep goes on later: %s", error)
 
     async def sweep(self) -> dict[str, int]:
-        """Do all of it once; returns how many uploads expired, were freed, and were buried, and how many objects went."""
+        """Do all of it once; returns how many uploads expired, were renewed, freed and buried, and how many objects went."""
         done = {
             "expired": await self._expire(),
+            "renewed": await self._refresh(),
             "freed": await self._free(),
             "buried": await self._bury(),
             "leftovers": await self._leftovers(),
@@ -92,6 +94,22 @@ class Sweep:
         if row is not None:
             await self._remove(row)
         return row
+
+    async def _refresh(self) -> int:
+        """Make pieces of multipart uploads that the storage may abort by their age, where nobody writes."""
+        if self._layout.age is None:
+            return 0
+        count = 0
+        for upload in await self._metadata.worn(self._layout.age, BATCH):
+            try:
+                await self._metadata.seize(upload.id, upload.epoch)
+                await self._layout.refresh(replace(upload, epoch=upload.epoch + 1))
+                count += 1
+            except Fenced:
+                continue
+            except (BytesLost, Unavailable) as error:
+                log.warning("upload %s: its multipart upload is too old and cannot be completed: %s", upload.id, error)
+        return count
 
     async def _free(self) -> int:
         rows = [await self._metadata.free(upload_id) for upload_id in await self._metadata.freeable(BATCH)]

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from tusfm.domain.errors import BytesLost, Fenced, SegmentBusy, Unavailable
 from tusfm.domain.upload import Role, State, Upload
 from tusfm.engine.events import Event, completion, event, finalize
 from tusfm.engine.outbox import Outbox
-from tusfm.engine.writing import Layout
+from tusfm.engine.writing import Assembled, Layout
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import Source
 
@@ -60,15 +60,23 @@ class Finalizer:
 
     async def _attempt(self, upload: Upload) -> None:
         try:
-            key = await self._assemble(upload)
-            await self._metadata.publish(upload.id, upload.lease, key, completion(upload, upload.offset))
+            made = await self._assemble(upload)
+            await self._metadata.publish(upload.id, upload.lease, made.key, completion(upload, upload.offset))
             self._outbox.kick()
+            await self._discard(upload, made.needless)
         except BytesLost as error:
             await self._lost(upload, error)
         except (Unavailable, SegmentBusy) as error:
             await self._postpone(upload, str(error))
 
-    async def _assemble(self, upload: Upload) -> str:
+    async def _discard(self, upload: Upload, keys: Sequence[str]) -> None:
+        if keys:
+            try:
+                await self._layout.discard(keys)
+            except Unavailable as error:
+                log.info("upload %s: what it was made of is left to the sweep: %s", upload.id, error)
+
+    async def _assemble(self, upload: Upload) -> Assembled:
         if upload.role is not Role.FINAL:
             return await self._layout.assemble(upload)
         partials = await self._metadata.partials(upload.id)
@@ -76,7 +84,7 @@ class Finalizer:
         if len(sources) != len(partials) or any(one.state is not State.AVAILABLE for one in partials):
             msg = "A partial upload is gone."
             raise BytesLost(msg)
-        return await self._layout.compose(upload, sources)
+        return Assembled(await self._layout.compose(upload, sources))
 
     async def _lost(self, upload: Upload, error: BytesLost) -> None:
         log.warning("upload %s: %s (%s)", upload.id, LOST, error)

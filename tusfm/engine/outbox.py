@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from typing import Protocol
 
 from tusfm.domain.errors import Unavailable
 from tusfm.engine.events import FINALIZE
 from tusfm.ports.finalization import EventLog, Finalization
-from tusfm.ports.metadata import Metadata, Pending
+from tusfm.ports.metadata import Metadata
 
 LOOK_SECONDS = 5.0
+AGAIN_SECONDS = 1.0
 GATHER_SECONDS = 0.02  # so that a burst of small files shares its transactions
 AT_ONCE = 500
 
@@ -47,6 +47,7 @@ class Dispatcher:
                     pass
             except Unavailable as error:
                 log.debug("the outbox waits: %s", error)
+                await asyncio.sleep(AGAIN_SECONDS)  # new messages come all the time, and must not hurry it
             await self._wait()
 
     async def _wait(self) -> None:
@@ -59,17 +60,14 @@ class Dispatcher:
         self._kicked.clear()
 
     async def dispatch(self) -> bool:
-        """Hand over what is there; True when there may be more."""
+        """Hand over what is there; True when there may be more. Unavailable: what was taken is confirmed all the same."""
         pending = await self._metadata.pending(self._process, AT_ONCE)
-        if pending:
-            await self._hand_over(pending)
-            await self._metadata.confirm([one.number for one in pending])
-        return len(pending) == AT_ONCE
-
-    async def _hand_over(self, pending: Sequence[Pending]) -> None:
-        for one in pending:
-            if one.message.kind == FINALIZE:
-                await self._finalization.submit(one.message.upload_id)
         events = [one for one in pending if one.message.kind != FINALIZE]
         if events:
             await self._events.publish(events)
+            await self._metadata.confirm([one.number for one in events])
+        work = [one for one in pending if one.message.kind == FINALIZE]
+        for one in work:
+            await self._finalization.submit(one.message.upload_id)
+        await self._metadata.confirm([one.number for one in work])
+        return len(pending) == AT_ONCE

@@ -1,28 +1,26 @@
 """An upload on a storage of write-once objects: parts, tails and pieces, completed or composed into the object."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tusfm.domain.errors import BytesLost, Fenced
 from tusfm.domain.upload import Extent, ExtentKind, State, Upload
 from tusfm.engine.budget import Budget
 from tusfm.engine.composition import CopyPart, GatherPart, plan
-from tusfm.engine.parts import (
-    GATHERS_AT_ONCE,
-    MOST_TAILS,
-    PartWriter,
-    object_key,
-    part_size,
-    piece_of,
-    tail_key,
-)
+from tusfm.engine.multiparts import object_key, part_size, piece_of, turn
+from tusfm.engine.parts import GATHERS_AT_ONCE, MOST_TAILS, PartWriter, tail_key
 from tusfm.engine.stretch import Kept, Stretch
-from tusfm.engine.writing import Change, Placement, Position
+from tusfm.engine.writing import Assembled, Change, Placement, Position
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import MultipartStorage, Part, Source
 
+DAY_SECONDS = 86400.0  # after which storages are known to abort multipart uploads
 COPIES_AT_ONCE = 4  # inside the storage, so they cost this process nothing but a connection each
+
+log = logging.getLogger(__name__)
 
 
 class PartLayout:
@@ -30,8 +28,10 @@ class PartLayout:
 
     small = 4 * 1024 * 1024
 
-    def __init__(self, storage: MultipartStorage, metadata: Metadata, budget: Budget) -> None:
-        """Take the ports and the memory to work with."""
+    def __init__(self, storage: MultipartStorage, metadata: Metadata, budget: Budget, age: float = DAY_SECONDS / 2) -> None:
+        """Take the ports, the memory to work with, and the seconds for which a multipart upload is used."""
+        self.age: float | None = age
+        self._age = age
         self._storage = storage
         self._metadata = metadata
         self.budget = budget
@@ -56,6 +56,7 @@ class PartLayout:
             commits=commits,
             gathers=self._gathers,
             wake=wake,
+            age=self._age,
         )
 
     async def place(self, upload: Upload, pieces: Sequence[bytes], total: int | None) -> Placement | None:
@@ -91,16 +92,21 @@ class PartLayout:
         kept.end = reached
         self._kept.put(upload.id, kept)
 
-    async def assemble(self, upload: Upload) -> str:
+    async def refresh(self, upload: Upload) -> None:
+        """Make a piece of the multipart upload, which is too old."""
+        await turn(self._storage, self._metadata, upload, ())
+
+    async def assemble(self, upload: Upload) -> Assembled:
         """Complete the upload's only multipart upload, or compose the pieces of several."""
         pieces = await self._metadata.extents(upload.id, ExtentKind.PIECE)
         parts = await self._metadata.extents(upload.id, ExtentKind.PART)
         if parts:
-            multipart = "" if _composes(upload) else upload.multipart or ""
+            multipart = None if _composes(upload) else upload.multipart  # it was completed before the composition began
             pieces.append(await piece_of(self._storage, parts[0].key, multipart, parts))
-        if len(pieces) == 1:
-            return pieces[0].key
-        return await self.compose(upload, [Source(piece.key, 0, piece.length) for piece in pieces])
+        if len(pieces) == 1 and (parts or await self._storage.size(pieces[0].key) == pieces[0].length):
+            return Assembled(pieces[0].key)
+        key = await self.compose(upload, [Source(piece.key, 0, piece.length) for piece in pieces])
+        return Assembled(key, [piece.key for piece in pieces])
 
     async def compose(self, upload: Upload, sources: Sequence[Source]) -> str:
         """Copy the sources into one object inside the storage, going on where a holder of the lease before left off."""
@@ -110,26 +116,17 @@ class PartLayout:
             key = f"files/{upload.id}/l/{upload.lease}"
             await self._storage.put(key, [])
             return key
-        key, multipart, done = await self._composition(upload)
-        parts = {part.number: part for part in done}
-        at_once = asyncio.Semaphore(COPIES_AT_ONCE)
-
-        async def copy(step: CopyPart | GatherPart) -> None:
-            async with at_once:
-                part = Part(step.number, await self._compose_part(key, multipart, step))
-                await self._metadata.composed(upload.id, upload.lease, part)
-                parts[part.number] = part
-
-        waiting = [copy(step) for step in steps if step.number not in parts]
-        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
-        await self._complete(key, multipart, [parts[number] for number in sorted(parts)], total)
-        return key
-
-    async def _composition(self, upload: Upload) -> tuple[str, str, list[Part]]:
         if _composes(upload) and upload.object_key and upload.multipart:
-            return upload.object_key, upload.multipart, await self._metadata.parts_composed(upload.id, upload.lease)
+            done = await self._metadata.parts_composed(upload.id, upload.lease)
+            begun = _Composition(upload.object_key, upload.multipart, steps, total, {part.number: part for part in done})
+            try:
+                return await self._composed(upload, begun)
+            except BytesLost as error:
+                log.info("upload %s is composed anew: %s", upload.id, error)
+        key, multipart = await self._begin(upload)
+        return await self._composed(upload, _Composition(key, multipart, steps, total, {}))
+
+    async def _begin(self, upload: Upload) -> tuple[str, str]:
         key = f"files/{upload.id}/l/{upload.lease}"
         multipart = await self._storage.begin(key)
         try:
@@ -137,7 +134,24 @@ class PartLayout:
         except Fenced:
             await self._storage.abort(key, multipart)
             raise
-        return key, multipart, []
+        return key, multipart
+
+    async def _composed(self, upload: Upload, into: "_Composition") -> str:
+        """Make the parts that are missing, and the object. BytesLost: a source is gone, or what was begun is."""
+        at_once = asyncio.Semaphore(COPIES_AT_ONCE)
+
+        async def copy(step: CopyPart | GatherPart) -> None:
+            async with at_once:
+                part = Part(step.number, await self._compose_part(into.key, into.multipart, step))
+                await self._metadata.composed(upload.id, upload.lease, part)
+                into.parts[part.number] = part
+
+        waiting = [copy(step) for step in into.steps if step.number not in into.parts]
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        await self._complete(into.key, into.multipart, [into.parts[number] for number in sorted(into.parts)], into.total)
+        return into.key
 
     async def _compose_part(self, key: str, multipart: str, step: CopyPart | GatherPart) -> str:
         if isinstance(step, CopyPart):
@@ -175,6 +189,17 @@ class PartLayout:
     async def discard(self, keys: Sequence[str]) -> None:
         """Delete objects that no row names."""
         await self._storage.delete(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Composition:
+    """A multipart upload that is made of copies: its steps, and the parts that are there."""
+
+    key: str
+    multipart: str
+    steps: Sequence[CopyPart | GatherPart]
+    total: int
+    parts: dict[int, Part]
 
 
 def _composes(upload: Upload) -> bool:

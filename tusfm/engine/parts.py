@@ -9,37 +9,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from tusfm.domain.errors import BytesLost, Fenced
 from tusfm.domain.upload import Extent, ExtentKind, State
 from tusfm.engine.budget import Account, Budget
+from tusfm.engine.multiparts import IN_FLIGHT, Multiparts, object_key, part_size
 from tusfm.engine.stretch import Kept, Stretch
 from tusfm.engine.writing import Change, Position
-from tusfm.ports.storage import MultipartStorage, Part
+from tusfm.ports.storage import MultipartStorage
 
-MIB = 1024 * 1024
-PART_BYTES = 8 * MIB
-LARGE_PART_BYTES = 32 * MIB
-LARGE_UPLOAD_BYTES = 80_000_000_000  # above it, 9,000 parts of 8 MiB do not suffice
-IN_FLIGHT = 2  # parts of one upload on their way at once: one does not fill the storage, three cost memory
 MOST_TAILS = 256
-TURN_NUMBERS = 9_000  # of the 10,000 that S3 allows
-TURN_MS = 12 * 3600 * 1000  # half of the shortest age at which a storage is known to abort multipart uploads
 GATHERS_AT_ONCE = 2  # reads of tails that a process holds in memory beyond what senders brought
-
-
-def object_key(upload_id: str, epoch: int, turn: int = 0) -> str:
-    """Name an object, or a multipart upload, of an epoch; a later one of the same epoch bears its turn."""
-    return f"files/{upload_id}/{epoch}" + (f"-{turn}" if turn else "")
 
 
 def tail_key(upload_id: str, epoch: int, sequence: int | str) -> str:
     """Name a tail; the sequence never repeats within an epoch."""
     return f"work/{upload_id}/t/{epoch}-{sequence}"
-
-
-def part_size(length: int | None) -> int:
-    """Bytes of a full part (promise 9)."""
-    return LARGE_PART_BYTES if length is not None and length > LARGE_UPLOAD_BYTES else PART_BYTES
 
 
 @dataclass(slots=True)
@@ -50,30 +33,6 @@ class Flight:
     extent: Extent
     gathered: list[Extent]
     held: int
-
-
-class Numbers:
-    """Part numbers: reserved in the row before use, a few ahead, and given back if they were not used."""
-
-    def __init__(self, first: int) -> None:
-        """Begin behind those that the row has given out."""
-        self.next = self.end = first
-        self.ordered = 0  # to be reserved by the next commit
-
-    def order(self) -> int:
-        """Return how many the next commit reserves, to stay IN_FLIGHT ahead."""
-        self.ordered = max(0, IN_FLIGHT - (self.end - self.next))
-        return self.ordered
-
-    def spare(self) -> int:
-        """Return the reserved numbers that no part was sent under, as a negative reservation."""
-        self.ordered = self.next - self.end
-        return self.ordered
-
-    def confirmed(self) -> None:
-        """The commit is done."""
-        self.end += self.ordered
-        self.ordered = 0
 
 
 class PartWriter:
@@ -90,11 +49,12 @@ class PartWriter:
         commits: bool,
         gathers: asyncio.Semaphore,
         wake: Callable[[], None],
+        age: float,
     ) -> None:
         """Take the claim's row and tails. *commits* False: nothing counts before finish (a checksum is to be checked)."""
         self._position = position
         self._storage = storage
-        self._metadata = position.metadata
+        self._multiparts = Multiparts(position, storage, age)
         self._id, self._epoch = position.upload.id, position.upload.epoch
         self._commits = commits
         self._gathers = gathers
@@ -110,12 +70,6 @@ class PartWriter:
         self._needless: list[Extent] = []  # committed tails whose bytes a landed part has
         self._trash: list[str] = []  # keys that were never committed and no longer will be
         self._flights: deque[Flight] = deque()
-        self._numbers = Numbers(position.upload.next_part)
-        self._multipart = position.upload.multipart
-        self._key = position.upload.object_key or ""
-        self._opened = asyncio.get_running_loop().time()
-        self._began = position.upload.multipart_at or position.upload.seen_at
-        self._turns = 0
         self._sequence = 0
         self._short = self._spilling = self._busy = False
 
@@ -224,6 +178,16 @@ class PartWriter:
             self._flights.clear()
         self._budget.close(self._account)
 
+    @property
+    def due(self) -> float:
+        """When the multipart upload is too old."""
+        return self._multiparts.due
+
+    async def refresh(self) -> None:
+        """Make a piece of it."""
+        if self._multiparts.worn:
+            await self._turn()
+
     # Parts
 
     @property
@@ -232,12 +196,13 @@ class PartWriter:
 
     async def _send(self) -> None:
         """Send the beginning of the open stretch as a part."""
-        number = await self._number()
+        await self.refresh()
+        number = await self._multiparts.number()
         lacking = await self._lacking()
         stretch = self._stretch.cut(self._part_size)
         self._busy = False
-        extent = Extent(ExtentKind.PART, stretch.base, stretch.size, self._key, number)
-        task = asyncio.create_task(self._put_part(number, lacking + stretch.pieces))
+        extent = Extent(ExtentKind.PART, stretch.base, stretch.size, self._multiparts.key, number)
+        task = asyncio.create_task(self._multiparts.put(number, lacking + stretch.pieces))
         task.add_done_callback(lambda _: self._wake())
         held = stretch.held + sum(map(len, lacking))
         self._flights.append(Flight(task, extent, stretch.tails, held))
@@ -250,10 +215,6 @@ class PartWriter:
                 await asyncio.wait([self._flights[0].task])
                 await self._land()
         await self._land(everything=True, commit=False)
-
-    async def _put_part(self, number: int, pieces: Sequence[bytes]) -> str:
-        assert self._multipart is not None
-        return await self._storage.put_part(self._key, self._multipart, number, pieces)
 
     async def _lacking(self) -> list[bytes]:
         """Read back what the stretch has no longer in memory; from here on nothing of it is shed."""
@@ -270,52 +231,13 @@ class PartWriter:
         self._account.hold(lost)
         return pieces
 
-    async def _number(self) -> int:
-        if self._multipart is not None and self._worn:
-            await self._turn()
-        if self._multipart is None:
-            await self._begin()
-        numbers = self._numbers
-        if numbers.next == numbers.end:
-            numbers.next = await self._metadata.reserve(self._id, self._epoch, IN_FLIGHT)
-            numbers.end = numbers.next + IN_FLIGHT
-        numbers.next += 1
-        return numbers.next - 1
-
-    @property
-    def _worn(self) -> bool:
-        return self._numbers.next > TURN_NUMBERS or self._now - self._began > TURN_MS
-
-    @property
-    def _now(self) -> int:
-        """The database's clock, in ms, as far as this process can tell: a request may last for days."""
-        return self._position.upload.seen_at + int((asyncio.get_running_loop().time() - self._opened) * 1000)
-
-    async def _begin(self) -> None:
-        self._key = object_key(self._id, self._epoch, self._turns)
-        self._turns += 1
-        multipart = await self._storage.begin(self._key)
-        numbers = self._numbers
-        try:
-            numbers.next = await self._metadata.begin_multipart(self._id, self._epoch, self._key, multipart, IN_FLIGHT)
-        except Fenced:
-            await self._storage.abort(self._key, multipart)
-            raise
-        numbers.end = numbers.next + IN_FLIGHT
-        self._multipart = multipart
-        self._began = self._now
-
     async def _turn(self) -> None:
-        """Complete a worn multipart upload into a piece; no part of it may be on its way."""
+        """Go on with another multipart upload; what landed and is not committed yet becomes part of the piece."""
         await self._land(everything=True)
-        assert self._multipart is not None
-        extents = await self._metadata.extents(self._id, ExtentKind.PART)
-        piece = await piece_of(self._storage, self._key, self._multipart, extents) if extents else None
-        if piece is None:
-            await self._storage.abort(self._key, self._multipart)
-        await self._metadata.turn(self._id, self._epoch, self._multipart, piece)
-        self._multipart = None
-        self._numbers = Numbers(1)
+        early = [one for one in self._landed if one.kind is ExtentKind.PART]
+        turned = await self._multiparts.turn(early)
+        self._landed = [*turned.add, *(one for one in self._landed if one not in early)]
+        self._needless += turned.remove
 
     async def _land(self, *, everything: bool = False, commit: bool = True) -> None:
         """Take parts that storage has confirmed, in order; a part behind a missing one does not count."""
@@ -376,7 +298,7 @@ class PartWriter:
         key: str | None = None,
     ) -> None:
         """Commit what has landed, then delete the tails that it made needless."""
-        reserve = self._numbers.spare() if releases else self._numbers.order() if self._flights else 0
+        reserve = self._multiparts.numbers.spare() if releases else self._multiparts.numbers.order() if self._flights else 0
         gone, trash = self._needless, self._trash
         change = Change(
             reached=self._durable,
@@ -389,14 +311,15 @@ class PartWriter:
         )
         await self._position.commit(change, releases=releases)
         if not state:
-            self._numbers.confirmed()
+            self._multiparts.numbers.confirmed()
         self._landed, self._needless, self._trash = [], [], []
-        if gone or trash:
-            await self._storage.delete([*(tail.key for tail in gone), *trash])
+        tails = [one.key for one in gone if one.kind is ExtentKind.TAIL]
+        if tails or trash:
+            await self._storage.delete([*tails, *trash])
 
     async def _end(self, length: int | None) -> None:
         """The upload is whole: its last part, or one object when it has no parts."""
-        if self._stretch.base == 0 and self._multipart is None and not self._landed:
+        if self._stretch.base == 0 and self._multiparts.name is None and not self._landed:
             await self._one_shot(length)
             return
         await self._send_all(1)
@@ -418,21 +341,3 @@ class PartWriter:
             self._account.free(stretch.held)
             self._kept.put(self._id, stretch)
             self._stretch = Stretch(stretch.end, stretch.end, stretch.end)
-
-
-async def piece_of(storage: MultipartStorage, key: str, multipart: str, parts: Sequence[Extent]) -> Extent:
-    """Complete a multipart upload and return it as a piece, once the object was seen with the right size.
-
-    A lost answer looks like an unknown multipart upload; the key is this one's own, so the size is proof. BytesLost.
-    """
-    size = sum(part.length for part in parts)
-    try:
-        await storage.complete(key, multipart, [Part(part.number, part.etag) for part in parts])
-    except BytesLost:
-        if await storage.size(key) != size:
-            raise
-    else:
-        if await storage.size(key) != size:
-            msg = "A completed piece is not there, or has another size."
-            raise BytesLost(msg)
-    return Extent(ExtentKind.PIECE, parts[0].start, size, key)

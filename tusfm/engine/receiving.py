@@ -205,6 +205,7 @@ class Receiver:
                 enough = writer.fed - writer.offset >= ENOUGH_BYTES
                 spaced = clock.checkpoint + STALL_SECONDS if enough else clock.stall + BETWEEN_STALLS_SECONDS
                 due = min(due, max(clock.read + STALL_SECONDS, spaced))
+        due = min(due, writer.due)
         if self._asked:
             due = min(due, clock.read + QUIET_SECONDS, clock.checkpoint + BETWEEN_ASKED_SECONDS)
         return due
@@ -213,6 +214,9 @@ class Receiver:
         now = asyncio.get_running_loop().time()
         if not self._paused and now - self._clock.read >= self._limits.silence:
             self._stop(BodyBroken(f"The body brought nothing for {self._limits.silence:g} seconds."))
+            return
+        if writer.due <= now:
+            await writer.refresh()
             return
         stalled = now - self._clock.read >= STALL_SECONDS
         await self._checkpoint(writer)

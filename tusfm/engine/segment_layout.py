@@ -7,7 +7,7 @@ from dataclasses import replace
 from tusfm.domain.upload import Extent, ExtentKind, State, Upload
 from tusfm.engine.budget import Budget
 from tusfm.engine.segments import SegmentWriter, hold
-from tusfm.engine.writing import Change, Placement, Position
+from tusfm.engine.writing import Assembled, Change, Placement, Position
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import AppendingStorage, Source
 
@@ -17,6 +17,7 @@ TIPS = 1000  # newest segments that a process remembers
 class SegmentLayout:
     """Layout for AppendingStorage."""
 
+    age: float | None = None
     small = 1024 * 1024
 
     def __init__(self, storage: AppendingStorage, metadata: Metadata, budget: Budget) -> None:
@@ -86,7 +87,10 @@ class SegmentLayout:
         if len(self._tips) > TIPS:
             self._tips.pop(next(iter(self._tips)))
 
-    async def assemble(self, upload: Upload) -> str:
+    async def refresh(self, upload: Upload) -> None:
+        """Segments do not age."""
+
+    async def assemble(self, upload: Upload) -> Assembled:
         """Join the segments into the object."""
         key = f"files/{upload.id}/{upload.epoch}"
         segments = await self._metadata.extents(upload.id, ExtentKind.SEGMENT)
@@ -94,7 +98,7 @@ class SegmentLayout:
             await self._storage.join([Source(one.key, 0, one.length) for one in segments], key)
         elif await self._storage.size(key) is None:
             await self._storage.put(key, [])
-        return key
+        return Assembled(key)
 
     async def compose(self, upload: Upload, sources: Sequence[Source]) -> str:
         """Copy the partials' bytes into the object, inside the file system where it can."""

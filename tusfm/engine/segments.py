@@ -131,6 +131,11 @@ class SegmentWriter:
         if self._commits and self._written > self.offset and not self._whole:
             await self._sync(self._written)
 
+    due = float("inf")
+
+    async def refresh(self) -> None:
+        """Segments do not age."""
+
     async def finish(self, length: int | None) -> None:
         """Commit what is left and let the upload go; it is `finalizing` when it is whole."""
         await self._write()

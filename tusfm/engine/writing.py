@@ -45,6 +45,13 @@ class Writer(Protocol):
     async def checkpoint(self) -> None:
         """Make all that was fed durable and move the offset, but leave the last byte of the upload to finish."""
 
+    @property
+    def due(self) -> float:
+        """When something has to be done for the storage's sake, by the loop's clock; `inf` if nothing."""
+
+    async def refresh(self) -> None:
+        """Do that, if it is due."""
+
     async def finish(self, length: int | None) -> None:
         """The body ended well: the same, and more: end the upload if it is whole, and let it go.
 
@@ -144,11 +151,22 @@ class Placement:
     done: Callable[[], Awaitable[None]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The object of an upload, and what it was made of that nobody needs once it is published."""
+
+    key: str
+    needless: Sequence[str] = ()
+
+
 class Layout(Protocol):
     """How the bytes of an upload lie in one shape of storage, from the first to the object."""
 
     budget: Budget
     """The memory of this process."""
+
+    age: float | None
+    """Seconds after which what an idle upload consists of has to be refreshed."""
 
     small: int
     """Bytes up to which a body that came whole is placed without a claim."""
@@ -163,8 +181,11 @@ class Layout(Protocol):
         already, with a random part: two may try at once.
         """
 
-    async def assemble(self, upload: Upload) -> str:
-        """Make the object of a `finalizing` upload, see that it is there with the right size, and return its key.
+    async def refresh(self, upload: Upload) -> None:
+        """Do for an idle upload, whose epoch the caller has raised, what its age asks for."""
+
+    async def assemble(self, upload: Upload) -> Assembled:
+        """Make the object of a `finalizing` upload, and see that it is there with the right size.
 
         Idempotent. BytesLost when bytes are gone, SegmentBusy or Unavailable when it must be tried again.
         """

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from tusfm.ports.checks import Checks
 from tusfm.ports.metadata import Pending
 
 
@@ -14,6 +15,12 @@ class Finalization(Protocol):
 
     async def submit(self, upload_id: str) -> None:
         """Take the work; returns once it is safe with whoever does it, or raises Unavailable."""
+
+    async def close(self) -> None:
+        """End what is running here, and release everything."""
+
+    def checks(self) -> Checks:
+        """Reach whoever does the work."""
 
 
 class EventLog(Protocol):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload
+from tusfm.ports.checks import Checks
 from tusfm.ports.storage import Part
 
 
@@ -257,6 +258,12 @@ class Sweeping(Protocol):
     async def overdue(self, limit: int) -> list[str]:
         """Uploads whose time has passed: unfinished ones, and finished partials that no unfinished final uses."""
 
+    async def worn(self, age: float, limit: int) -> list[Upload]:
+        """Idle uploads whose multipart upload began *age* seconds ago, or earlier."""
+
+    async def seize(self, upload_id: str, epoch: int) -> None:
+        """Raise the epoch of an idle upload that is still receiving under this one. Fenced: somebody writes."""
+
     async def freeable(self, limit: int) -> list[str]:
         """Available partials whose finals are done for an hour; `free` decides."""
 
@@ -291,6 +298,9 @@ class Metadata(Receiving, Ending, Sweeping, Outbox, Protocol):
 
     async def migrated(self) -> bool:
         """Whether the schema is the one that this code needs. MetadataUnavailable."""
+
+    def checks(self) -> Checks:
+        """Reach the database, look at its schema, write, and compare its clock."""
 
     async def secret(self) -> bytes:
         """The secret that signs links, made by the first migration."""

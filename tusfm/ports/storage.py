@@ -20,6 +20,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from tusfm.ports.checks import Checks
+
 Pieces: TypeAlias = Sequence[bytes | bytearray | memoryview]
 
 
@@ -64,8 +66,8 @@ class Storage(Protocol):
     def keys(self, prefix: str) -> AsyncIterator[str]:
         """Every key under the prefix, in any order; for the sweep only, never on the path of an upload."""
 
-    async def check(self) -> None:
-        """Write, read and delete a probe object, and whatever else uploads need; raise what goes wrong."""
+    def checks(self) -> Checks:
+        """Write, read and delete a probe object, and whatever else uploads need; nothing of it stays."""
 
 
 class Segment(Protocol):
@@ -112,7 +114,8 @@ class MultipartStorage(Storage, Protocol):
     """A storage of write-once objects and numbered parts.
 
     A part has at least *min_part* bytes unless it is the last; numbers go from 1 to 10,000 and may have gaps.
-    An upload of parts that the storage no longer knows is BytesLost, on put_part, copy_part and complete alike.
+    An upload of parts that the storage no longer knows is BytesLost, on put_part, copy_part and complete alike, but
+    completing again with the same parts may succeed.
     """
 
     min_part: int

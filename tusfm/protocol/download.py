@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Protocol
 
@@ -112,8 +113,9 @@ async def _send_one(
         response.headers[hdrs.CONTENT_RANGE] = stretch.content_range(obj.size)
     response.headers[hdrs.CONTENT_TYPE] = content_type(obj.filetype)
     response.content_length = whole.length
+    body = await _Body.opened(obj, whole)
     await response.prepare(request)
-    await _write(request, response, obj, whole)
+    await body.write(request, response)
     await response.write_eof()
     return response
 
@@ -136,18 +138,40 @@ async def _send_parts(
     response.headers[hdrs.CONTENT_TYPE] = f"multipart/byteranges; boundary={boundary}"
     parts = zip(heads, stretches, strict=True)
     response.content_length = sum(len(head) + one.length + 2 for head, one in parts) + len(end)
+    first = await _Body.opened(obj, stretches[0])
     await response.prepare(request)
     for head, stretch in zip(heads, stretches, strict=True):
         await response.write(head)
-        await _write(request, response, obj, stretch)
+        body = first if stretch is stretches[0] else await _Body.opened(obj, stretch)
+        await body.write(request, response)
         await response.write(b"\r\n")
     await response.write_eof(end)
     return response
 
 
-async def _write(request: web.Request, response: web.StreamResponse, obj: Object, stretch: Stretch) -> None:
-    if obj.path is not None:
-        await send_file(request, response, obj.path, stretch.start, stretch.length)
-        return
-    async for piece in obj.read(stretch.start, stretch.length):
-        await response.write(piece)
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A stretch that can be sent: its first bytes are here, or its file is local.
+
+    A storage that is away can so still be answered with a status.
+    """
+
+    obj: Object
+    stretch: Stretch
+    first: bytes
+    rest: AsyncIterator[bytes] | None
+
+    @classmethod
+    async def opened(cls, obj: Object, stretch: Stretch) -> "_Body":
+        if obj.path is not None:
+            return cls(obj, stretch, b"", None)
+        pieces = obj.read(stretch.start, stretch.length)
+        return cls(obj, stretch, await anext(pieces, b""), pieces)
+
+    async def write(self, request: web.Request, response: web.StreamResponse) -> None:
+        if self.obj.path is not None:
+            await send_file(request, response, self.obj.path, self.stretch.start, self.stretch.length)
+        if self.rest is not None:
+            await response.write(self.first)
+            async for piece in self.rest:
+                await response.write(piece)

@@ -31,6 +31,7 @@ STATUS: dict[type[errors.TusfmError], Answer] = {
     errors.Draining: Answer(503, retry_after=DRAIN_SECONDS),
     errors.MetadataUnavailable: Answer(503, retry_after=RETRY_SECONDS),
     errors.OutcomeUnknown: Answer(503, retry_after=RETRY_SECONDS),
+    errors.BrokerUnavailable: Answer(503, retry_after=RETRY_SECONDS),
     errors.StorageUnavailable: Answer(503, retry_after=RETRY_SECONDS),
     errors.StorageFull: Answer(507, retry_after=RETRY_SECONDS),
     errors.BytesLost: Answer(404),

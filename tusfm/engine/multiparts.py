@@ -1,0 +1,172 @@
+"""The multipart uploads of one upload, one after another: numbers, their age, and the pieces that they become.
+
+A storage may abort a multipart upload by its age since it began, even one in use, and S3 has 10,000 numbers. So none is
+used for longer than half a day or for more than 9,000 numbers: it is completed into a *piece*, and a new one begins.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tusfm.domain.errors import BytesLost, Fenced
+from tusfm.domain.upload import Extent, ExtentKind, Upload
+from tusfm.engine.writing import Piece, Position
+from tusfm.ports.metadata import Metadata
+from tusfm.ports.storage import MultipartStorage, Part
+
+MIB = 1024 * 1024
+PART_BYTES = 8 * MIB
+LARGE_PART_BYTES = 32 * MIB
+LARGE_UPLOAD_BYTES = 80_000_000_000  # above it, 9,000 parts of 8 MiB do not suffice
+IN_FLIGHT = 2  # parts of one upload on their way at once: one does not fill the storage, three cost memory
+TURN_NUMBERS = 9_000  # of the 10,000 that S3 allows
+
+
+def object_key(upload_id: str, epoch: int, turn: int = 0) -> str:
+    """Name an object, or a multipart upload, of an epoch; a later one of the same epoch bears its turn."""
+    return f"files/{upload_id}/{epoch}" + (f"-{turn}" if turn else "")
+
+
+def part_size(length: int | None) -> int:
+    """Bytes of a full part (promise 9)."""
+    return LARGE_PART_BYTES if length is not None and length > LARGE_UPLOAD_BYTES else PART_BYTES
+
+
+class Numbers:
+    """Part numbers: reserved in the row before use, a few ahead, and given back if they were not used."""
+
+    def __init__(self, first: int) -> None:
+        """Begin behind those that the row has given out."""
+        self.next = self.end = first
+        self.ordered = 0  # to be reserved by the next commit
+
+    def order(self) -> int:
+        """Return how many the next commit reserves, to stay IN_FLIGHT ahead."""
+        self.ordered = max(0, IN_FLIGHT - (self.end - self.next))
+        return self.ordered
+
+    def spare(self) -> int:
+        """Return the reserved numbers that no part was sent under, as a negative reservation."""
+        self.ordered = self.next - self.end
+        return self.ordered
+
+    def confirmed(self) -> None:
+        """The commit is done."""
+        self.end += self.ordered
+        self.ordered = 0
+
+
+class Multiparts:
+    """The multipart uploads of a claim: the one that the row names, and those that come after it."""
+
+    def __init__(self, position: Position, storage: MultipartStorage, age: float) -> None:
+        """Take the claim's row; *age* is the seconds for which a multipart upload is used."""
+        upload = position.upload
+        self._storage = storage
+        self._metadata = position.metadata
+        self._upload = upload
+        self._age_ms = age * 1000
+        self._opened = asyncio.get_running_loop().time()
+        self._began = upload.multipart_at or upload.seen_at
+        self._turns = 0
+        self.numbers = Numbers(upload.next_part)
+        self.name = upload.multipart
+        self.key = upload.object_key or ""
+
+    @property
+    def due(self) -> float:
+        """When the present one is too old, by the loop's clock; a request may last for days."""
+        if self.name is None:
+            return float("inf")
+        return self._opened + (self._began + self._age_ms - self._upload.seen_at) / 1000
+
+    @property
+    def worn(self) -> bool:
+        """Whether the present one must not be used any more."""
+        worn = self.numbers.next > TURN_NUMBERS or asyncio.get_running_loop().time() >= self.due
+        return self.name is not None and worn
+
+    async def number(self) -> int:
+        """Take a part number; begins a multipart upload if there is none. Fenced."""
+        if self.name is None:
+            await self._begin()
+        numbers = self.numbers
+        if numbers.next == numbers.end:
+            numbers.next = await self._metadata.reserve(self._upload.id, self._upload.epoch, IN_FLIGHT)
+            numbers.end = numbers.next + IN_FLIGHT
+        numbers.next += 1
+        return numbers.next - 1
+
+    async def put(self, number: int, pieces: Sequence[Piece]) -> str:
+        """Send a part."""
+        assert self.name is not None
+        return await self._storage.put_part(self.key, self.name, number, pieces)
+
+    async def _begin(self) -> None:
+        upload = self._upload
+        self.key = object_key(upload.id, upload.epoch, self._turns)
+        self._turns += 1
+        name = await self._storage.begin(self.key)
+        began = upload.seen_at + int((asyncio.get_running_loop().time() - self._opened) * 1000)
+        numbers = self.numbers
+        try:
+            numbers.next = await self._metadata.begin_multipart(upload.id, upload.epoch, self.key, name, IN_FLIGHT)
+        except Fenced:
+            await self._storage.abort(self.key, name)
+            raise
+        numbers.end = numbers.next + IN_FLIGHT
+        self.name, self._began = name, began
+
+    async def turn(self, early: Sequence[Extent]) -> "Turned":
+        """Complete the present one; no part of it may be on its way. Fenced, BytesLost.
+
+        *early* are its parts that are not committed, for their checksum is not known yet.
+        """
+        named = replace(self._upload, multipart=self.name, object_key=self.key)
+        turned = await turn(self._storage, self._metadata, named, early)
+        self.name = None
+        self.numbers = Numbers(1)
+        return turned
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """What has to be committed instead of early parts: they lie in the piece's object, but behind what the row counts."""
+
+    add: Sequence[Extent] = ()
+    remove: Sequence[Extent] = ()
+
+
+async def turn(storage: MultipartStorage, metadata: Metadata, upload: Upload, early: Sequence[Extent]) -> Turned:
+    """Make a piece of the multipart upload that the row names. Fenced, BytesLost."""
+    assert upload.multipart is not None
+    assert upload.object_key is not None
+    counted = await metadata.extents(upload.id, ExtentKind.PART)
+    parts = [*counted, *early]
+    if not parts:
+        await storage.abort(upload.object_key, upload.multipart)
+        await metadata.turn(upload.id, upload.epoch, upload.multipart, None)
+        return Turned()
+    whole = await piece_of(storage, upload.object_key, upload.multipart, parts)
+    piece = replace(whole, length=sum(part.length for part in counted)) if counted else None
+    await metadata.turn(upload.id, upload.epoch, upload.multipart, piece)
+    return Turned([whole], [piece] if piece else []) if early else Turned()
+
+
+async def piece_of(storage: MultipartStorage, key: str, multipart: str | None, parts: Sequence[Extent]) -> Extent:
+    """Complete a multipart upload and return it as a piece, once the object was seen with the right size.
+
+    A lost answer looks like an unknown multipart upload; the key is this one's own, so the size is proof. None: it was
+    completed before. BytesLost.
+    """
+    size = sum(part.length for part in parts)
+    unknown: BytesLost | None = None
+    if multipart is not None:
+        try:
+            await storage.complete(key, multipart, [Part(part.number, part.etag) for part in parts])
+        except BytesLost as error:
+            unknown = error
+    if await storage.size(key) != size:
+        msg = "A completed piece is not there, or has another size."
+        raise BytesLost(msg) from unknown
+    return Extent(ExtentKind.PIECE, parts[0].start, size, key)
