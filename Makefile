@@ -17,7 +17,7 @@ run: $(VENV)/installed page ## serve http://127.0.0.1:8000, with nothing install
 	exec $(BIN)/tusfm serve
 
 test: $(VENV)/tools page services tests/clients/node_modules/.made ## run every test, with real services and clients
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 check: $(VENV)/tools ## format, lint, types, layers
 	$(BIN)/ruff format --check .

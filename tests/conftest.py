@@ -1,17 +1,17 @@
 """Services for all tests."""
 
-import asyncio
 import os
-import secrets
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.services import mysql
+from tests.services import mysql, rabbitmq, s3
+from tests.services import toxiproxy as toxiproxies
+from tests.services.rabbitmq import Rabbit
+from tests.services.s3 import S3Server
+from tests.services.toxiproxy import Toxiproxy
+from tests.stacks import database
 
 
 def missing(what: str) -> None:
@@ -34,18 +34,45 @@ def mysql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
 @pytest.fixture
 def mysql_url(mysql_server: URL) -> Iterator[str]:
     """Make a database for one test, and drop it."""
-    name = f"test_{secrets.token_hex(8)}"
-    _run(mysql_server, f"CREATE DATABASE {name}")
-    yield mysql_server.set(database=name).render_as_string(hide_password=False)
-    _run(mysql_server, f"DROP DATABASE {name}")
+    with database(mysql_server) as url:
+        yield url.render_as_string(hide_password=False)
 
 
-def _run(server: URL, statement: str) -> None:
-    async def run() -> None:
-        engine = create_async_engine(server)
-        async with engine.begin() as connection:
-            await connection.execute(text(statement))
-        await engine.dispose()
+@pytest.fixture(scope="session")
+def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Find or start MinIO."""
+    with s3.minio(tmp_path_factory.mktemp("minio")) as server:
+        if server is None:
+            missing("MinIO")
+        else:
+            yield server
 
-    with ThreadPoolExecutor(1) as apart:  # a test's own loop may be running
-        apart.submit(lambda: asyncio.run(run())).result()
+
+@pytest.fixture(scope="session")
+def versitygw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Start versitygw."""
+    with s3.versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+        if server is None:
+            missing("versitygw")
+        else:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toxiproxy]:
+    """Start toxiproxy."""
+    with toxiproxies.toxiproxy(tmp_path_factory.mktemp("toxiproxy")) as one:
+        if one is None:
+            missing("toxiproxy")
+        else:
+            yield one
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    """Find or start RabbitMQ."""
+    with rabbitmq.rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as one:
+        if one is None:
+            missing("RabbitMQ")
+        else:
+            yield one

@@ -3,10 +3,12 @@
 import asyncio
 import hashlib
 import itertools
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from tusfm.domain.errors import BytesLost, StorageUnavailable
+from tusfm.ports.checks import Checks
 from tusfm.ports.storage import Part, Pieces, Source
 
 READ_BYTES = 1024 * 1024
@@ -19,14 +21,16 @@ class Multipart:
 
     key: str
     parts: dict[int, bytes] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
 
 
 class MemoryStorage:
     """Implements ports.storage.MultipartStorage; several engines may share one."""
 
-    def __init__(self, min_part: int = 5 * 1024 * 1024) -> None:
-        """Take the least size of a part that is not the last."""
+    def __init__(self, min_part: int = 5 * 1024 * 1024, most_age: float = float("inf")) -> None:
+        """Take the least size of a part that is not the last, and the seconds after which a multipart upload is aborted."""
         self.min_part = min_part
+        self.most_age = most_age
         self.objects: dict[str, bytes] = {}
         self.unfinished: dict[str, Multipart] = {}
         self.calls: list[str] = []
@@ -37,6 +41,8 @@ class MemoryStorage:
     async def _call(self, name: str) -> None:
         self.calls.append(name)
         await asyncio.sleep(0.001)
+        for old in [old for old, one in self.unfinished.items() if time.monotonic() - one.began > self.most_age]:
+            del self.unfinished[old]
 
     async def start(self) -> None:
         """Do nothing."""
@@ -76,8 +82,9 @@ class MemoryStorage:
         for key in [key for key in self.objects if key.startswith(prefix)]:
             yield key
 
-    async def check(self) -> None:
+    def checks(self) -> Checks:
         """Always work."""
+        return []
 
     async def begin(self, key: str) -> str:
         """Begin a multipart upload."""

@@ -3,19 +3,16 @@
 import hashlib
 import os
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Browser
 
+from tests.acceptance.visitor import chromium
+from tests.deployments import STACKS, stack_of
 from tests.servers import ServerProcess
-
-
-def missing(what: str) -> None:
-    """Skip for want of something; in CI nothing may be missing."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing")
-    pytest.skip(f"{what} is missing")
+from tests.stacks import Stack
 
 
 def sha256(path_or_url: Path | str) -> str:
@@ -28,10 +25,17 @@ def sha256(path_or_url: Path | str) -> str:
     return digest.hexdigest()
 
 
+@pytest.fixture(params=STACKS)
+def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+    """Make a place for a server, on each stack."""
+    with stack_of(request.param, request, tmp_path) as one:
+        yield one
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
+def server(stack: Stack, tmp_path: Path) -> Iterator[ServerProcess]:
     """Run a server."""
-    with ServerProcess(tmp_path / "server") as process:
+    with ServerProcess(tmp_path / "server", stack.settings) as process:
         yield process
 
 
@@ -41,3 +45,10 @@ def large_file(tmp_path: Path) -> Path:
     path = tmp_path / "large.bin"
     path.write_bytes(os.urandom(60_000_000))
     return path
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Start a browser."""
+    async with chromium() as one:
+        yield one

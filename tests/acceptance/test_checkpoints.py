@@ -11,7 +11,7 @@ from tests.servers import ServerProcess
 @pytest.mark.parametrize("size", [50_000, 2_500_000])
 async def test_a_stalled_body_survives_a_power_cut(server: ServerProcess, size: int) -> None:
     """Two seconds after the last byte what had arrived is committed: SIGKILL then takes nothing away."""
-    async with Client(server.url) as client:
+    async with Client([server.url]) as client:
         url = await client.made(size + 10)
         async with client.raw() as raw:
             await raw.send(patch_head(path_of(url), 0, size + 10) + b"a" * size)
@@ -24,7 +24,7 @@ async def test_a_stalled_body_survives_a_power_cut(server: ServerProcess, size: 
 async def test_a_fast_body_is_committed_as_it_comes(server: ServerProcess) -> None:
     """Of 100 MB that are streaming in, most are committed before the body ends."""
     size = 100_000_000
-    async with Client(server.url) as client:
+    async with Client([server.url]) as client:
         url = await client.made(size + 10)
         async with client.raw() as raw:
             await raw.send(patch_head(path_of(url), 0, size + 10))
@@ -39,7 +39,7 @@ async def test_a_fast_body_is_committed_as_it_comes(server: ServerProcess) -> No
 async def test_many_broken_connections_get_ahead(server: ServerProcess) -> None:
     """A phone that loses its network every 300 kB, with no FIN, still gets ahead, and sends nothing twice."""
     data = bytes(range(256)) * 8_000
-    async with Client(server.url) as client:
+    async with Client([server.url]) as client:
         url = await client.made(len(data))
         offset, sent = 0, 0
         connections = []

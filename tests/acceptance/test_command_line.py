@@ -11,8 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import URL
 
-from tests.servers import ServerProcess
+from tests.deployments import BUCKET
+from tests.servers import ServerProcess, free_port
+from tests.services.rabbitmq import Rabbit
+from tests.services.s3 import S3Server
+from tests.stacks import ProductionStack, migrated
 
 TUSFM = Path(sys.executable).parent / "tusfm"
 
@@ -49,7 +54,8 @@ def test_the_version(tmp_path: Path) -> None:
         (["--env-file", "missing.env", "check"], {}, 2, "missing.env cannot be read"),
         (["sweep"], {}, 1, "run 'tusfm migrate'"),
         (["nonsense"], {}, 2, "invalid choice"),
-        (["serve", "--port", "0"], {"MINIO_ENDPOINT": "minio:9000"}, 1, "MINIO_ENDPOINT is set"),
+        (["serve", "--port", "0"], {"MINIO_ENDPOINT": "ftp://minio"}, 2, "MINIO_ENDPOINT must be a host"),
+        (["serve", "--port", "0"], {"TUSFM_S3_PREFIX": "/"}, 2, "TUSFM_S3_PREFIX must be"),
         (["migrate"], {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": "1"}, 1, "cannot be migrated"),
     ],
 )
@@ -87,11 +93,34 @@ def test_migrations_that_start_at_once(tmp_path: Path) -> None:
 def test_check_says_a_line_for_each_backend(tmp_path: Path) -> None:
     """`tusfm check` fails before the migration and passes after it; `--settings` shows all settings."""
     before = run(tmp_path, "check")
-    assert (before.returncode, "database: " in before.stdout, "tusfm migrate" in before.stdout) == (1, True, True)
+    assert (before.returncode, "run 'tusfm migrate'" in before.stdout) == (1, True)
     run(tmp_path, "migrate")
     after = run(tmp_path, "check")
-    assert (after.returncode, after.stdout) == (0, "database: ok\nstorage: ok\n")
+    tried = ["database reached", "database migrated", "database written", "database's clock", "directory written"]
+    assert (after.returncode, after.stdout.splitlines()) == (0, [f"{one}: ok" for one in tried])
     assert "TUSFM_MAX_SIZE=" in run(tmp_path, "check", "--settings").stdout
+
+
+def test_check_goes_the_way_of_an_upload_in_production(
+    tmp_path: Path, mysql_server: URL, minio_server: S3Server, rabbitmq_server: Rabbit
+) -> None:
+    """`tusfm check` says a line for each step on MySQL, S3 and RabbitMQ, and which one does not work; it shows no secret."""
+    with migrated(mysql_server) as url:
+        settings = ProductionStack(url, minio_server, BUCKET).settings | rabbitmq_server.settings("test-check")
+        well = run(tmp_path, "check", **settings)
+        assert (well.returncode, well.stdout.count(": ok\n"), well.stdout.count("\n")) == (0, 11, 11)
+        for wrong, said_of in (
+            ({"MINIO_SECRET_KEY": "wrong-secret"}, "bucket reached: the storage does not accept the secret key"),
+            ({"MINIO_ENDPOINT": f"127.0.0.1:{free_port()}"}, "bucket reached: the storage does not answer"),
+            ({"RABBITMQ_PORT": str(free_port())}, "broker reached: the broker does not answer; look at RABBITMQ_HOST"),
+            ({"RABBITMQ_DEFAULT_PASS": "wrong-secret"}, "broker reached: the broker does not accept us"),
+            ({"MYSQL_PORT": str(free_port())}, "database reached: the database"),
+            ({"MYSQL_DATABASE": "nowhere"}, "database reached: there is no database of this name"),
+        ):
+            done = run(tmp_path, "check", **{**settings, **wrong})
+            assert (done.returncode, said_of in done.stdout) == (1, True), done.stdout
+            assert minio_server.secret not in done.stdout + done.stderr
+            assert "wrong-secret" not in done.stdout + done.stderr
 
 
 def test_a_misspelt_setting_is_warned_of(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ async def stopping(server: ServerProcess) -> int:
 @pytest.mark.parametrize("size", [1000, 3_000_000])
 async def test_a_running_patch_is_checkpointed_and_answered_503(server: ServerProcess, size: int) -> None:
     """A PATCH in progress is answered 503 with Retry-After: 1 and Connection: close; what had arrived is there afterwards."""
-    async with Client(server.url) as client:
+    async with Client([server.url]) as client:
         url = await client.made(size + 10)
         async with client.raw() as raw:
             await raw.send(patch_head(path_of(url), 0, size + 10) + b"a" * size)
@@ -37,7 +37,7 @@ async def test_a_running_patch_is_checkpointed_and_answered_503(server: ServerPr
 
 async def test_a_creation_with_its_body_is_answered_201_with_its_offset(server: ServerProcess) -> None:
     """The client does not know the URL yet, so a 503 would lose what it sent."""
-    async with Client(server.url) as client:
+    async with Client([server.url]) as client:
         async with client.raw() as raw:
             head = (
                 patch_head("/files/", 0, 5000).replace(b"PATCH", b"POST").replace(b"Upload-Offset: 0", b"Upload-Length: 5000")
@@ -54,7 +54,7 @@ async def test_a_creation_with_its_body_is_answered_201_with_its_offset(server: 
 
 async def test_an_idle_server_ends_at_once(server: ServerProcess) -> None:
     """Idle connections do not hold the end up."""
-    async with Client(server.url) as client, client.raw() as raw:
+    async with Client([server.url]) as client, client.raw() as raw:
         await raw.send(request("OPTIONS", "/files/", VERSION))
         assert (await raw.answer()).status == 204
         async with asyncio.timeout(10):
@@ -65,7 +65,7 @@ async def test_an_idle_server_ends_at_once(server: ServerProcess) -> None:
 async def test_a_download_may_end_before_the_server_does(server: ServerProcess, tmp_path: Path) -> None:
     """A download that is running when the server is asked to stop gets its time."""
     data = bytes(range(256)) * 40_000
-    async with Client(server.url) as client:
+    async with Client([server.url]) as client:
         url = await client.whole(data)
         async with client.raw() as raw:
             await raw.send(request("GET", path_of(url), {**VERSION, "Connection": "close"}))

@@ -1,7 +1,6 @@
 """The page at `/`, in Debian's Chromium."""
 
 import asyncio
-import shutil
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -10,93 +9,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from playwright.async_api import Browser, CDPSession, Page, Request, async_playwright
+from playwright.async_api import Browser
 
-from tests.acceptance.conftest import missing, sha256
+from tests.acceptance.conftest import sha256
+from tests.acceptance.visitor import DIST, INPUT, PAUSE, visit
+from tests.conftest import missing
 from tests.servers import ServerProcess, free_port
-
-ARGUMENTS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-DIST = Path(__file__).parent.parent.parent / "tusfm" / "web" / "dist"
-SLOW = 6_000_000  # bytes a second: 60 MB take ten seconds
-INPUT = "#uploads input.uppy-Dashboard-input >> nth=0"
-PAUSE = "#uploads [data-cy=togglePauseResume]"
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """Start a browser."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        missing("chromium")
-    if not (DIST / "index.html").exists():
-        missing("the built page")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        await browser.close()
-
-
-class Visitor:
-    """Someone with the page open, and what the page asked of the network meanwhile."""
-
-    def __init__(self, page: Page, url: str, line: CDPSession) -> None:
-        """Take a page that nobody has looked at yet."""
-        self.page = page
-        self._url = url
-        self._line = line
-        self.sent: list[Request] = []
-        self.wrong: list[str] = []
-        page.on("request", self._note)
-        page.on("pageerror", lambda error: self.wrong.append(str(error)))
-
-    def _note(self, request: Request) -> None:
-        self.sent.append(request)
-        if not request.url.startswith((self._url, "blob:", "data:")):
-            self.wrong.append(request.url)
-
-    async def line(self, bytes_per_second: int) -> None:
-        """Set the speed of the line to the server; -1 is no limit."""
-        limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second}
-        await self._line.send("Network.emulateNetworkConditions", limits)
-
-    async def until(self, kind: str) -> None:
-        """Wait until the status line is of a kind: sending, waiting, paused."""
-        await self.page.wait_for_selector(f"#status[data-kind={kind}]:visible", timeout=40_000)
-
-    async def until_percent(self, percent: int) -> None:
-        """Wait until so much was sent."""
-        async with asyncio.timeout(40):
-            while await self._percent() < percent:
-                await asyncio.sleep(0.1)
-
-    async def _percent(self) -> int:
-        said, _, rest = (await self.page.title()).partition(" % ")
-        return int(said) if rest else 0
-
-    async def arrived(self) -> str:
-        """Wait for a file in the list, and return its link."""
-        await self.page.wait_for_selector("#finished li a", timeout=60_000)
-        return await self.page.get_attribute("#finished li a", "href") or ""
-
-    def methods(self) -> list[str]:
-        """List what was asked of the upload endpoint, in order."""
-        return [one.method for one in self.sent if "/files/" in one.url]
-
-    def patched_at(self) -> list[int]:
-        """List the offsets at which bytes were sent."""
-        return [int(one.headers["upload-offset"]) for one in self.sent if one.method == "PATCH"]
-
-
-async def visit(browser: Browser, url: str) -> Visitor:
-    """Open the page on a slow line."""
-    page = await browser.new_page()
-    visitor = Visitor(page, url, await page.context.new_cdp_session(page))
-    await visitor.line(SLOW)
-    await page.goto(url)
-    return visitor
+from tests.stacks import Stack, sweep
 
 
 async def test_a_file_survives_all_that_happens_to_it(browser: Browser, server: ServerProcess, large_file: Path) -> None:
@@ -194,7 +113,7 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_sent(
         assert visitor.methods() == ["OPTIONS"]
 
 
-async def test_a_finished_file_can_be_deleted(browser: Browser, server: ServerProcess, tmp_path: Path) -> None:
+async def test_a_finished_file_can_be_deleted(browser: Browser, server: ServerProcess, stack: Stack, tmp_path: Path) -> None:
     """The list shows name and size, outlives a reload, and deletes on the server after a question."""
     file = tmp_path / "grüße.txt"
     file.write_text("hello")
@@ -211,11 +130,13 @@ async def test_a_finished_file_can_be_deleted(browser: Browser, server: ServerPr
     await visitor.page.click("#finished button:text('Delete')")
     await visitor.page.click("#ask-yes")
     await visitor.page.wait_for_selector("#finished-empty:visible")
-    assert server.files() == []
+    assert stack.objects() == {}
     assert visitor.wrong == []
 
 
-async def test_a_cancelled_upload_leaves_nothing(browser: Browser, server: ServerProcess, large_file: Path) -> None:
+async def test_a_cancelled_upload_leaves_nothing(
+    browser: Browser, server: ServerProcess, stack: Stack, large_file: Path
+) -> None:
     """Cancelling asks first; then what had arrived is deleted on the server."""
     visitor = await visit(browser, f"{server.url}/")
     await visitor.page.set_input_files(INPUT, large_file)
@@ -227,7 +148,8 @@ async def test_a_cancelled_upload_leaves_nothing(browser: Browser, server: Serve
     async with visitor.page.expect_response(lambda answer: answer.request.method == "DELETE") as answer:
         await visitor.page.click("#ask-yes")
     assert (await answer.value).status == 204
-    assert server.files() == []
+    sweep(stack)
+    assert stack.objects() == {}
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import missing, sha256
+from tests.acceptance.conftest import sha256
+from tests.conftest import missing
 from tests.servers import ServerProcess
 from tusfm.web.build import BuildError, find_node
 

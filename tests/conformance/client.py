@@ -5,10 +5,11 @@ import base64
 import contextlib
 import hashlib
 import io
+import itertools
 import random
 import socket
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 
 VERSION = {"Tus-Resumable": "1.0.0"}
+SETTLED_SECONDS = 2.0
 OCTETS = {"Content-Type": "application/offset+octet-stream"}
 
 
@@ -64,11 +66,20 @@ class Answer:
 
 
 class Client:
-    """Speaks tus to a server; every request has Tus-Resumable unless it is taken away by None."""
+    """Speaks tus to a server; every request has Tus-Resumable unless it is taken away by None.
 
-    def __init__(self, base: str) -> None:
-        """Take the server's URL."""
-        self.base = base
+    Of several processes each request goes to the next one, whatever its URL says.
+    """
+
+    def __init__(self, bases: Sequence[str]) -> None:
+        """Take the processes' URLs."""
+        self._several = len(bases) > 1
+        self._turns = itertools.cycle(bases)
+
+    @property
+    def base(self) -> str:
+        """The process whose turn it is."""
+        return next(self._turns)
 
     async def __aenter__(self) -> Self:
         """Open a session."""
@@ -88,7 +99,7 @@ class Client:
     ) -> Answer:
         """Send a request; header values of None are left out."""
         chosen = {name: value for name, value in {**VERSION, **(headers or {})}.items() if value is not None}
-        url = path if path.startswith("http") else self.base + path
+        url = self.base + (origin_form(path) if path.startswith("http") else path)
         skip = {"Content-Type"} if body is not None and "Content-Type" not in chosen else set()
         data = io.BytesIO(body) if isinstance(body, bytes) and body else body
         async with self._session.request(
@@ -119,6 +130,13 @@ class Client:
     async def head(self, url: str) -> Answer:
         """HEAD."""
         return await self.ask("HEAD", url)
+
+    async def offset_after(self, url: str, expected: int) -> int:
+        """HEAD after a connection was cut. Another process may ask before the first has read what lies in its socket."""
+        end = asyncio.get_running_loop().time() + (SETTLED_SECONDS if self._several else 0)
+        while (answer := await self.head(url)).offset != expected and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.01)
+        return answer.offset
 
     async def whole(self, data: bytes, **more: str) -> str:
         """Upload a file at once and return its URL."""
@@ -210,6 +228,11 @@ def patch_head(path: str, offset: int, size: int | str, **more: str) -> bytes:
     """Write the head of a PATCH."""
     headers = {**VERSION, **OCTETS, "Upload-Offset": offset, "Content-Length": size}
     return request("PATCH", path, {**headers, **{name.replace("_", "-"): value for name, value in more.items()}})
+
+
+def origin_form(url: str) -> str:
+    """Return a URL without its scheme and host."""
+    return "/" + url.split("/", 3)[3]
 
 
 def path_of(url: str) -> str:

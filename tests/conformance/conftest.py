@@ -1,41 +1,55 @@
-"""Servers for the suite: a shared one, and fresh ones for tests that need settings."""
+"""Servers for the suite, on each stack: a shared one, and fresh ones for tests that need settings."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.client import Client
-from tests.servers import ServerProcess
+from tests.deployments import EMBEDDED, IN_TURN, PROCESSES, PRODUCTION, Deployment, Start, stack_of
 
-Fresh = Callable[..., ServerProcess]
+
+@pytest.fixture(scope="session", params=[EMBEDDED, PRODUCTION, IN_TURN])
+def arrangement(request: pytest.FixtureRequest) -> str:
+    """Choose the stack; with several processes each request goes to another one."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Run one server for all tests of this worker."""
-    with ServerProcess(tmp_path_factory.mktemp("server")) as process:
-        yield process
+def server(
+    arrangement: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """Run one deployment for all tests of this worker."""
+    folder = tmp_path_factory.mktemp("server")
+    with stack_of(arrangement, request, folder) as stack:
+        deployment = Deployment(folder, stack, PROCESSES[arrangement])
+        deployment.start()
+        yield deployment
+        deployment.stop()
 
 
 @pytest.fixture
-async def client(server: ServerProcess) -> AsyncIterator[Client]:
-    """Speak to the shared server."""
-    async with Client(server.url) as one:
+async def client(server: Deployment) -> AsyncIterator[Client]:
+    """Speak to the shared deployment."""
+    async with Client(server.urls) as one:
         yield one
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Fresh]:
-    """Start servers with settings of their own, given by name, and arguments of `serve`."""
-    running: list[ServerProcess] = []
+def fresh(arrangement: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Start deployments with settings of their own, given by name, and arguments of `serve`."""
+    running: list[Deployment] = []
+    with ExitStack() as stacks:
 
-    def start(*arguments: str, **settings: str) -> ServerProcess:
-        process = ServerProcess(tmp_path / str(len(running)), settings, arguments)
-        running.append(process)
-        process.start()
-        return process
+        def start(*arguments: str, **settings: str) -> Deployment:
+            folder = tmp_path / str(len(running))
+            stack = stacks.enter_context(stack_of(arrangement, request, folder))
+            deployment = Deployment(folder, stack, PROCESSES[arrangement], settings, arguments)
+            running.append(deployment)
+            deployment.start()
+            return deployment
 
-    yield start
-    for process in running:
-        process.__exit__()
+        yield start
+        for deployment in running:
+            deployment.stop()

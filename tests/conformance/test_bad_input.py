@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.conformance.client import OCTETS, VERSION, Client, patch_head, path_of, request
-from tests.servers import ServerProcess
+from tests.deployments import Deployment
 
 HEAD = "Host: x\r\nTus-Resumable: 1.0.0\r\n"
 UNPARSABLE = [
@@ -28,7 +28,7 @@ UNPARSABLE = [
 
 
 @pytest.mark.parametrize("text", UNPARSABLE, ids=range(len(UNPARSABLE)))
-async def test_what_the_parser_refuses_is_answered_in_our_words(client: Client, server: ServerProcess, text: str) -> None:
+async def test_what_the_parser_refuses_is_answered_in_our_words(client: Client, server: Deployment, text: str) -> None:
     """Also where aiohttp answers before any handler: one sentence that quotes nothing, our headers, a closed connection."""
     async with client.raw() as raw:
         try:
@@ -66,7 +66,7 @@ async def test_a_shorter_body_than_announced_is_kept(client: Client) -> None:
         await raw.send(patch_head(path_of(url), 0, 50) + b"x" * 20)
         raw.writer.write_eof()
         await raw.closed()
-    assert (await client.head(url)).offset == 20
+    assert await client.offset_after(url, 20) == 20
 
 
 @pytest.mark.parametrize("pause", [0, 0.2])
@@ -79,9 +79,9 @@ async def test_a_longer_body_than_announced_is_another_request(client: Client, p
         await raw.send(b"hello" * (not pause) + b"GARBAGE\r\n\r\n")
         if pause:
             assert (await raw.answer()).offset == 5
-        assert (await raw.answer()).status in {204, 400}
+        status = (await raw.answer()).status
         assert await raw.closed()
-    assert (await client.head(url)).offset == 5
+    assert (status, await client.offset_after(url, 5)) in {(204, 5), (400, 5), (400, 0)}
 
 
 async def test_pipelined_requests_are_answered_in_order(client: Client) -> None:

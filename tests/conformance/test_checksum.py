@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.conformance.client import OCTETS, Client, digest, encoded, noise, patch_head, path_of
-from tests.conformance.conftest import Fresh
+from tests.deployments import Start
 
 ALGORITHMS = ["sha1", "sha256", "sha512", "md5", "crc32"]
 UNREADABLE = [
@@ -83,12 +83,12 @@ async def test_k5_a_mismatch_declares_no_length(client: Client) -> None:
 
 
 @pytest.mark.parametrize("size", [10, 3_000_000])
-async def test_k7_a_mismatch_on_creation_creates_nothing(fresh: Fresh, size: int) -> None:
+async def test_k7_a_mismatch_on_creation_creates_nothing(fresh: Start, size: int) -> None:
     """K7: creation with upload is checked too; a mismatch is 460 and nothing is created."""
     server = fresh()
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         headers = {"Upload-Length": str(size), **OCTETS}
         wrong = await client.ask("POST", headers={**headers, "Upload-Checksum": digest("sha1", b"")}, body=noise(size))
-        assert (wrong.status, server.rows(), server.files()) == (460, 0, [])
+        assert (wrong.status, server.rows(), server.objects()) == (460, 0, {})
         right = {**headers, "Upload-Checksum": digest("sha1", noise(size))}
         assert (await client.ask("POST", headers=right, body=noise(size))).status == 201

@@ -6,8 +6,7 @@ import time
 import pytest
 
 from tests.conformance.client import OCTETS, Client, encoded, noise, path_of
-from tests.conformance.conftest import Fresh
-from tests.servers import ServerProcess
+from tests.deployments import Deployment, Start
 
 PARTIAL = {"Upload-Concat": "partial"}
 
@@ -74,15 +73,21 @@ async def test_n5_a_final_has_no_length_and_no_body(client: Client) -> None:
 async def test_n7_the_same_list_gives_the_same_final(client: Client) -> None:
     """N7: posted again it is the same final; with other metadata, or after its deletion, a new one."""
     urls = [await partial(client, b"ab"), await partial(client, b"cd")]
-    first = (await client.ask("POST", headers=final(*urls))).location
-    assert (await client.ask("POST", headers=final(*urls))).location == first
-    other = await client.ask("POST", headers={**final(*urls), "Upload-Metadata": "k"})
-    assert other.location != first
-    assert (await client.ask("POST", headers=final(*reversed(urls)))).location not in {first, other.location}
+
+    async def posted(*urls: str, **more: str) -> str:
+        answer = await client.ask("POST", headers={**final(*urls), **more})
+        assert answer.status == 201
+        return path_of(answer.location)
+
+    first = await posted(*urls)
+    assert await posted(*urls) == first
+    other = await posted(*urls, **{"Upload-Metadata": "k"})
+    assert other != first
+    assert await posted(*reversed(urls)) not in {first, other}
     assert (await client.ask("DELETE", first)).status == 204
-    again = await client.ask("POST", headers=final(*urls))
-    assert (again.status, again.location != first) == (201, True)
-    assert await finished(client, again.location) == b"abcd"
+    again = await posted(*urls)
+    assert again != first
+    assert await finished(client, again) == b"abcd"
 
 
 async def test_n8_a_final_takes_no_bytes(client: Client) -> None:
@@ -123,10 +128,10 @@ async def test_n12_an_upload_that_is_no_partial_is_400(client: Client) -> None:
     assert (await client.ask("POST", headers=final(one))).status == 404
 
 
-async def test_n12_a_sum_over_the_maximum_is_413(fresh: Fresh) -> None:
+async def test_n12_a_sum_over_the_maximum_is_413(fresh: Start) -> None:
     """N12: the maximum holds for the sum; nothing is created. A sum that turns out over it later fails the final."""
     server = fresh(TUSFM_MAX_SIZE="10")
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         urls = [await partial(client, b"123456"), await partial(client, b"123456")]
         rows = server.rows()
         assert (await client.ask("POST", headers=final(*urls))).status == 413
@@ -164,10 +169,10 @@ async def test_u2_a_final_fails_with_its_partial(client: Client) -> None:
     assert (await client.head(url)).status == 404
 
 
-async def test_u2_a_final_fails_when_its_partial_expires(fresh: Fresh) -> None:
+async def test_u2_a_final_fails_when_its_partial_expires(fresh: Start) -> None:
     """U2, N7: the same when it expires; a finished partial that an unfinished final uses does not expire."""
     server = fresh(TUSFM_EXPIRE_AFTER="1", TUSFM_SWEEP_EVERY="0.2")
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         unused, used, running = (
             await partial(client, b"a"),
             await partial(client, b"b"),
@@ -184,7 +189,7 @@ async def test_u2_a_final_fails_when_its_partial_expires(fresh: Fresh) -> None:
         assert [(await client.head(one)).status for one in (running, url)] == [404, 404]
 
 
-async def test_n7_deleting_a_used_partial_leaves_a_finished_final(client: Client, server: ServerProcess) -> None:
+async def test_n7_deleting_a_used_partial_leaves_a_finished_final(client: Client, server: Deployment) -> None:
     """N7: once a final is available its partials may go; its bytes are its own."""
     one = await partial(client, noise(1_200_000))
     url = (await client.ask("POST", headers=final(one, one))).location

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conformance.client import Client
-from tests.conformance.conftest import Fresh
+from tests.deployments import Start
 
 PREFLIGHT = {"Origin": "https://a.example", "Access-Control-Request-Method": "PATCH", "Tus-Resumable": None}
 NEEDED = {
@@ -54,9 +54,9 @@ async def test_answers_are_exposed_errors_too(client: Client, method: str, path:
     }
 
 
-async def test_a_list_of_origins(fresh: Fresh) -> None:
+async def test_a_list_of_origins(fresh: Start) -> None:
     """With a list, an origin on it is named, and any other is served without a CORS header; Vary says so."""
-    async with Client(fresh(TUSFM_CORS_ORIGINS="https://a.example, https://b.example").url) as client:
+    async with Client(fresh(TUSFM_CORS_ORIGINS="https://a.example, https://b.example").urls) as client:
         good = await client.ask("POST", headers={"Upload-Length": "1", "Origin": "https://b.example"})
         bad = await client.ask("POST", headers={"Upload-Length": "1", "Origin": "https://c.example"})
     assert (good.status, good.headers["Access-Control-Allow-Origin"], good.headers["Vary"]) == (

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conformance.client import OCTETS, VERSION, Client, encoded, noise, patch_head, path_of, request
-from tests.conformance.conftest import Fresh
+from tests.deployments import Start
 
 BAD_METADATA = [
     "filename not-base64!",
@@ -52,10 +52,10 @@ async def test_d1_deferral_is_only_ever_1(client: Client, value: str) -> None:
         assert (await raw.answer()).status == 400
 
 
-async def test_cr3_over_the_maximum_is_413(fresh: Fresh) -> None:
+async def test_cr3_over_the_maximum_is_413(fresh: Start) -> None:
     """CR3: a length over TUSFM_MAX_SIZE is refused, the maximum itself is not, and nothing is created."""
     server = fresh(TUSFM_MAX_SIZE="1000")
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         assert (await client.create(1001)).status == 413
         assert server.rows() == 0
         assert (await client.create(1000)).status == 201
@@ -114,10 +114,10 @@ async def test_w2_a_chunked_body_may_come_along(client: Client, parts: tuple[byt
     assert await client.content(answer.location) == b"".join(parts)
 
 
-async def test_w3_another_type_with_a_body_is_415_and_nothing_is_created(fresh: Fresh) -> None:
+async def test_w3_another_type_with_a_body_is_415_and_nothing_is_created(fresh: Start) -> None:
     """W3: bytes of another type are refused; without bytes the type means nothing."""
     server = fresh()
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         refused = await client.ask("POST", headers={"Upload-Length": "3", "Content-Type": "text/plain"}, body=b"abc")
         chunked = await client.ask("POST", headers={"Upload-Length": "3", "Content-Type": "x/y"}, body=chunks(b"abc"))
         assert (refused.status, chunked.status, server.rows()) == (415, 415, 0)
@@ -128,26 +128,26 @@ async def test_w3_another_type_with_a_body_is_415_and_nothing_is_created(fresh: 
 
 @pytest.mark.parametrize("size", [4, 3_000_000])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_w4_a_body_over_the_length_is_413_and_nothing_is_created(fresh: Fresh, size: int, chunked: bool) -> None:  # noqa: FBT001
+async def test_w4_a_body_over_the_length_is_413_and_nothing_is_created(fresh: Start, size: int, chunked: bool) -> None:  # noqa: FBT001
     """W4: nothing is created, and nothing is stored."""
     server = fresh()
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         body = chunks(noise(size)) if chunked else noise(size)
         answer = await client.ask("POST", headers={"Upload-Length": str(size - 1), **OCTETS}, body=body)
-    assert (answer.status, server.rows(), server.files()) == (413, 0, [])
+    assert (answer.status, server.rows(), server.objects()) == (413, 0, {})
 
 
-async def test_w6_a_creation_that_breaks_off_leaves_an_upload(fresh: Fresh) -> None:
+async def test_w6_a_creation_that_breaks_off_leaves_an_upload(fresh: Start) -> None:
     """W6: the upload exists, and what arrived is kept."""
     server = fresh()
-    async with Client(server.url) as client, client.raw() as raw:
+    async with Client(server.urls) as client, client.raw() as raw:
         head = patch_head("/files/", 0, 100).replace(b"PATCH", b"POST").replace(b"Upload-Offset: 0", b"Upload-Length: 100")
         await raw.send(head + b"x" * 30)
         await asyncio.sleep(0.3)
         raw.reset()
         await asyncio.sleep(0.3)
     assert server.rows() == 1
-    assert sum(path.stat().st_size for path in server.files()) == 30
+    assert sum(server.objects().values()) == 30
 
 
 async def test_d2_a_later_patch_brings_the_length(client: Client) -> None:
@@ -193,9 +193,9 @@ async def test_d4_the_length_is_set_once(client: Client) -> None:
     assert (answer.offset, answer.headers["Upload-Length"]) == (4, "9")
 
 
-async def test_d5_the_maximum_holds_for_deferred_uploads(fresh: Fresh) -> None:
+async def test_d5_the_maximum_holds_for_deferred_uploads(fresh: Start) -> None:
     """D5: a length over the maximum is 413, and so are bytes beyond it, chunked or not."""
-    async with Client(fresh(TUSFM_MAX_SIZE="1000").url) as client:
+    async with Client(fresh(TUSFM_MAX_SIZE="1000").urls) as client:
         url = await client.made()
         assert (await client.patch(url, 0, b"", {"Upload-Length": "1001"})).status == 413
         assert (await client.patch(url, 0, b"x" * 1001)).status == 413

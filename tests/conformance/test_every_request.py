@@ -6,8 +6,7 @@ import time
 import pytest
 
 from tests.conformance.client import OCTETS, VERSION, Client, patch_head, path_of, request
-from tests.conformance.conftest import Fresh
-from tests.servers import ServerProcess
+from tests.deployments import Deployment, Start
 
 UNKNOWN = "/files/" + "0" * 32
 BAD_NUMBERS = ["", "-1", "+5", "05", "1.5", "1e3", "0x10", "\u0661", "1_0", str(2**63), "abc", "1 2", "1,2"]
@@ -60,9 +59,9 @@ async def test_g4_options_ignores_the_version(client: Client, version: str | Non
     assert (await client.ask("OPTIONS", headers={"Tus-Resumable": version})).status == 204
 
 
-async def test_g5_options_says_what_the_server_can_do(fresh: Fresh) -> None:
+async def test_g5_options_says_what_the_server_can_do(fresh: Start) -> None:
     """G5 to G7: OPTIONS is 204 with versions, extensions without blanks, algorithms and the maximum, and no body."""
-    async with Client(fresh(TUSFM_MAX_SIZE="1000").url) as client:
+    async with Client(fresh(TUSFM_MAX_SIZE="1000").urls) as client:
         answer = await client.ask("OPTIONS")
     assert (answer.status, answer.body) == (204, b"")
     assert answer.headers["Tus-Version"] == "1.0.0"
@@ -113,7 +112,7 @@ async def test_g9_an_offset_that_is_no_number_is_400(client: Client, value: str)
 
 
 @pytest.mark.parametrize("value", BAD_NUMBERS)
-async def test_g9_a_length_that_is_no_number_is_400(client: Client, server: ServerProcess, value: str) -> None:
+async def test_g9_a_length_that_is_no_number_is_400(client: Client, server: Deployment, value: str) -> None:
     """G9: Upload-Length is a non-negative decimal integer up to 2^63 - 1."""
     async with client.raw() as raw:
         await raw.send(request("POST", "/files/", {**VERSION, "Upload-Length": value, "Content-Length": 0}))
@@ -131,14 +130,14 @@ async def test_g9_two_lines_that_differ_are_400_and_two_alike_are_one(client: Cl
             assert (await raw.answer()).status == status
 
 
-async def test_g10_a_silent_body_is_ended_and_kept(fresh: Fresh) -> None:
+async def test_g10_a_silent_body_is_ended_and_kept(fresh: Start) -> None:
     """G10: a read that brings nothing for TUSFM_READ_TIMEOUT ends the connection; what came is kept."""
-    async with Client(fresh(TUSFM_READ_TIMEOUT="0.5").url) as client:
+    async with Client(fresh(TUSFM_READ_TIMEOUT="0.5").urls) as client:
         url = await client.made(100)
         async with client.raw() as raw:
             await raw.send(patch_head(path_of(url), 0, 100) + b"x" * 40)
             assert await raw.closed(5)
-        assert (await client.head(url)).offset == 40
+        assert await client.offset_after(url, 40) == 40
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -154,8 +153,7 @@ async def test_g11_all_that_arrived_of_a_broken_patch_is_kept(client: Client, si
         else:
             raw.writer.write_eof()
             await raw.closed()
-    answer = await client.head(url)
-    assert answer.offset == size
+    assert await client.offset_after(url, size) == size
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -172,7 +170,7 @@ async def test_g11_a_client_that_leaves_with_its_last_byte_has_finished(client: 
             else:
                 raw.writer.write_eof()
                 await raw.closed()
-        assert (await client.head(url)).offset == size
+        assert await client.offset_after(url, size) == size
         assert await client.content(url) == b"z" * size
 
 
@@ -240,16 +238,16 @@ async def test_g14_location_is_absolute_from_host(client: Client) -> None:
         ({"Forwarded": 'host="e vil"'}, "http://h.example"),
     ],
 )
-async def test_g14_forwarded_headers_behind_a_proxy(fresh: Fresh, headers: dict[str, str], base: str) -> None:
+async def test_g14_forwarded_headers_behind_a_proxy(fresh: Start, headers: dict[str, str], base: str) -> None:
     """G14: behind a proxy Forwarded comes first, then X-Forwarded-…; malformed values fall back."""
-    async with Client(fresh(TUSFM_BEHIND_PROXY="1").url) as client:
+    async with Client(fresh(TUSFM_BEHIND_PROXY="1").urls) as client:
         answer = await client.ask("POST", headers={"Upload-Length": "1", "Host": "h.example", **headers})
     assert answer.location.rpartition("/files/")[0] == base
 
 
-async def test_g14_the_public_url_overrides_all(fresh: Fresh) -> None:
+async def test_g14_the_public_url_overrides_all(fresh: Start) -> None:
     """G14: TUSFM_PUBLIC_URL is origin and prefix of every Location."""
-    async with Client(fresh(TUSFM_PUBLIC_URL="https://cdn.example/base/", TUSFM_BEHIND_PROXY="1").url) as client:
+    async with Client(fresh(TUSFM_PUBLIC_URL="https://cdn.example/base/", TUSFM_BEHIND_PROXY="1").urls) as client:
         answer = await client.ask("POST", headers={"Upload-Length": "1", "X-Forwarded-Host": "x.example"})
     assert answer.location.startswith("https://cdn.example/base/files/")
 
@@ -290,9 +288,9 @@ async def test_g16_a_refused_request_is_answered_before_its_body(client: Client)
         ({"Upload-Offset": "7"}, 404),
     ],
 )
-async def test_g17_the_first_broken_rule_is_told(fresh: Fresh, change: dict[str, str], status: int) -> None:
+async def test_g17_the_first_broken_rule_is_told(fresh: Start, change: dict[str, str], status: int) -> None:
     """G17: version, form, type, maximum, then whether the upload is there."""
-    async with Client(fresh(TUSFM_MAX_SIZE="1000").url) as client:
+    async with Client(fresh(TUSFM_MAX_SIZE="1000").urls) as client:
         answer = await client.ask("PATCH", UNKNOWN, {**OCTETS, "Upload-Offset": "0", **change}, b"abc")
     assert answer.status == status
 

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from tests.conformance.client import Client, noise, patch_head, path_of
-from tests.conformance.conftest import Fresh
+from tests.deployments import Start
 
 
 async def test_e1_unfinished_uploads_say_when(client: Client) -> None:
@@ -19,10 +19,10 @@ async def test_e1_unfinished_uploads_say_when(client: Client) -> None:
         assert 86_000 < ahead < 86_500
 
 
-async def test_e2_after_its_time_an_upload_is_404_and_its_bytes_go(fresh: Fresh) -> None:
+async def test_e2_after_its_time_an_upload_is_404_and_its_bytes_go(fresh: Start) -> None:
     """E2, E4: an expired upload is 404 to every verb, and the sweep frees it; a finished file stays."""
     server = fresh(TUSFM_EXPIRE_AFTER="1", TUSFM_SWEEP_EVERY="0.3")
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         kept = await client.whole(b"kept")
         url = await client.made(10)
         large = await client.made(3_000_000)
@@ -32,16 +32,16 @@ async def test_e2_after_its_time_an_upload_is_404_and_its_bytes_go(fresh: Fresh)
         statuses = [(await client.head(one)).status for one in (url, large)]
         assert [*statuses, (await client.patch(url, 3, b"d")).status, (await client.ask("DELETE", url)).status] == [404] * 4
         end = time.monotonic() + 10
-        while len(server.files()) > 1 and time.monotonic() < end:
+        while len(server.objects()) > 1 and time.monotonic() < end:
             await asyncio.sleep(0.1)
-        assert len(server.files()) == 1
+        assert len(server.objects()) == 1
         assert await client.content(kept) == b"kept"
 
 
-async def test_e3_each_byte_puts_it_off(fresh: Fresh) -> None:
+async def test_e3_each_byte_puts_it_off(fresh: Start) -> None:
     """E3: an upload expires its time after the last byte, and a running PATCH is safe from the sweep."""
     server = fresh(TUSFM_EXPIRE_AFTER="1.5", TUSFM_SWEEP_EVERY="0.2")
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         url = await client.made(10)
         for offset in range(4):
             await asyncio.sleep(0.7)
@@ -55,12 +55,12 @@ async def test_e3_each_byte_puts_it_off(fresh: Fresh) -> None:
         assert await client.content(url) == b"xxxxyyyyyy"
 
 
-async def test_e3_a_long_checksummed_patch_does_not_expire(fresh: Fresh) -> None:
+async def test_e3_a_long_checksummed_patch_does_not_expire(fresh: Start) -> None:
     """K5: a request whose bytes do not count yet keeps its upload from expiring."""
     from tests.conformance.client import digest  # noqa: PLC0415
 
     server = fresh(TUSFM_EXPIRE_AFTER="1", TUSFM_SWEEP_EVERY="0.2")
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         url = await client.made(6)
         async with client.raw() as raw:
             await raw.send(patch_head(path_of(url), 0, 6, Upload_Checksum=digest("sha1", b"yyyyyy")))
@@ -72,9 +72,9 @@ async def test_e3_a_long_checksummed_patch_does_not_expire(fresh: Fresh) -> None
 
 
 @pytest.mark.parametrize("when", ["0"])
-async def test_e5_with_0_nothing_expires(fresh: Fresh, when: str) -> None:
+async def test_e5_with_0_nothing_expires(fresh: Start, when: str) -> None:
     """E5: with TUSFM_EXPIRE_AFTER=0 nothing expires, and the extension is not advertised."""
-    async with Client(fresh(TUSFM_EXPIRE_AFTER=when).url) as client:
+    async with Client(fresh(TUSFM_EXPIRE_AFTER=when).urls) as client:
         made = await client.create(5)
         assert "Upload-Expires" not in made.headers
         assert "Upload-Expires" not in (await client.patch(made.location, 0, b"a")).headers

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conformance.client import OCTETS, Client, noise, patch_head, path_of
-from tests.servers import ServerProcess
+from tests.deployments import Deployment
 
 
 async def pieces(*parts: bytes, pause: float = 0.0) -> AsyncIterator[bytes]:
@@ -87,7 +87,7 @@ async def test_p6_a_missing_offset_is_400(client: Client) -> None:
 
 
 @pytest.mark.parametrize("size", [4, 3_000_000])
-async def test_p6_a_body_over_the_length_is_413_before_it_is_read(client: Client, server: ServerProcess, size: int) -> None:
+async def test_p6_a_body_over_the_length_is_413_before_it_is_read(client: Client, server: Deployment, size: int) -> None:
     """P6: by its Content-Length a body over what is left is refused, and nothing of it is stored."""
     url = await client.made(3)
     async with client.raw() as raw:
@@ -196,18 +196,3 @@ async def test_p9_a_creation_with_its_body_hears_100_too(client: Client) -> None
         assert (await raw.answer()).status == 100
         await raw.send(b"abc")
         assert (await raw.answer()).status == 201
-
-
-async def test_p10_a_storage_failure_is_503_and_the_offset_stays_true(client: Client, server: ServerProcess) -> None:
-    """P10: storage that fails is 503 with Retry-After; afterwards the offset is true and the upload goes on."""
-    url = await client.made(2_000_000)
-    await client.patch(url, 0, b"a" * 1_000_000)
-    work = server.data / "work"
-    hidden = server.data / "hidden"
-    work.rename(hidden)
-    try:
-        answer = await client.patch(url, 1_000_000, b"b" * 500_000)
-    finally:
-        hidden.rename(work)
-    assert answer.status in {503, 404}
-    assert (await client.head(url)).status in {200, 404}

@@ -5,21 +5,21 @@ import asyncio
 import pytest
 
 from tests.conformance.client import VERSION, Client, noise, patch_head, path_of
-from tests.conformance.conftest import Fresh
+from tests.deployments import Start
 
 
 @pytest.mark.parametrize(("size", "sent"), [(3, 3), (10, 3), (10, 0), (3_000_000, 2_000_000), (3_000_000, 3_000_000)])
-async def test_x2_delete_takes_the_bytes_away(fresh: Fresh, size: int, sent: int) -> None:
+async def test_x2_delete_takes_the_bytes_away(fresh: Start, size: int, sent: int) -> None:
     """X2: DELETE is 204, finished or not; afterwards the upload is 404 and its bytes are gone from storage."""
     server = fresh()
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         url = await client.made(size)
         if sent:
             await client.patch(url, 0, noise(size)[:sent])
         assert (await client.ask("DELETE", url)).status == 204
         statuses = [(await client.ask(method, url)).status for method in ("HEAD", "GET", "DELETE")]
         assert [*statuses, (await client.patch(url, sent, b"x")).status] == [404] * 4
-        assert server.files() == []
+        assert server.objects() == {}
 
 
 async def test_x3_unknown_is_404(client: Client) -> None:
@@ -28,10 +28,10 @@ async def test_x3_unknown_is_404(client: Client) -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 5_000_000])
-async def test_x4_delete_ends_a_running_patch(fresh: Fresh, size: int) -> None:
+async def test_x4_delete_ends_a_running_patch(fresh: Start, size: int) -> None:
     """X4: a PATCH that is running ends, and nothing comes back to life."""
     server = fresh()
-    async with Client(server.url) as client:
+    async with Client(server.urls) as client:
         url = await client.made(size)
         async with client.raw() as raw:
             await raw.send(patch_head(path_of(url), 0, size) + b"x" * (size - 10))
@@ -40,4 +40,4 @@ async def test_x4_delete_ends_a_running_patch(fresh: Fresh, size: int) -> None:
             assert await raw.closed()
         assert (await client.head(url)).status == 404
         await asyncio.sleep(0.2)
-        assert server.files() == []
+        assert server.objects() == {}

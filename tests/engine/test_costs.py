@@ -1,7 +1,9 @@
 """What requests cost in transactions and storage calls: counted, never timed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from sqlalchemy import event
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
-from tusfm.adapters.databases import Sqlite
+from tusfm.adapters.databases import READERS, Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
@@ -19,13 +21,22 @@ from tusfm.wiring import Engine
 MIB = 1024 * 1024
 
 
-@contextmanager
-def counted(engine: Engine) -> Iterator[dict[str, int]]:
-    """Count the transactions and the queries outside them that a request makes; background work stands still."""
+async def stand_still(engine: Engine, database: Sqlite) -> None:
+    """End the work beside requests; what it has asked the database for already ends in the database's threads."""
     for task in engine._tasks:
         task.cancel()
+    await asyncio.gather(*engine._tasks, return_exceptions=True)
+    together = threading.Barrier(READERS)
+    await asyncio.gather(*(database.read(lambda _: together.wait()) for _ in range(READERS)))
+    await database.write(lambda _: None)
+
+
+@asynccontextmanager
+async def counted(engine: Engine) -> AsyncIterator[dict[str, int]]:
+    """Count the transactions and the queries outside them that a request makes; background work stands still."""
     assert isinstance(engine.metadata, SqlMetadata)
     assert isinstance(engine.metadata.db, Sqlite)
+    await stand_still(engine, engine.metadata.db)
     seen = {"transactions": 0, "queries": 0}
 
     def write(*said: str) -> None:
@@ -46,9 +57,8 @@ async def test_a_small_file_with_its_creation(tmp_path: Path, multipart: bool) -
     """A creation with its body below a part is two transactions, and one put."""
     storage = MemoryStorage() if multipart else None
     with migrated(tmp_path) as environ:
-        async with running(environ, storage) as engine:
-            with counted(engine) as seen:
-                await engine.uploads.create(Creation(length=5, body=PlayedBody([b"hello"], size=5)))
+        async with running(environ, storage) as engine, counted(engine) as seen:
+            await engine.uploads.create(Creation(length=5, body=PlayedBody([b"hello"], size=5)))
     assert seen == {"transactions": 2, "queries": 0}
     assert storage is None or storage.calls.count("put") == 1
 
@@ -58,10 +68,9 @@ async def test_a_small_file_by_post_and_patch(tmp_path: Path, multipart: bool) -
     """POST and one PATCH are two transactions and one query."""
     storage = MemoryStorage() if multipart else None
     with migrated(tmp_path) as environ:
-        async with running(environ, storage) as engine:
-            with counted(engine) as seen:
-                made = await engine.uploads.create(Creation(length=5))
-                await engine.uploads.append(Append(id=made.id, offset=0, body=PlayedBody([b"hello"], size=5)))
+        async with running(environ, storage) as engine, counted(engine) as seen:
+            made = await engine.uploads.create(Creation(length=5))
+            await engine.uploads.append(Append(id=made.id, offset=0, body=PlayedBody([b"hello"], size=5)))
     assert seen == {"transactions": 2, "queries": 1}
     assert storage is None or [call for call in storage.calls if call != "list"] == ["put"]
 
@@ -72,7 +81,7 @@ async def test_small_patches_on_a_directory(tmp_path: Path) -> None:
         async with running(environ) as engine:
             made = await engine.uploads.create(Creation(length=1_000_000))
             await engine.uploads.append(Append(id=made.id, offset=0, body=PlayedBody([b"x" * 1000], size=1000)))
-            with counted(engine) as seen:
+            async with counted(engine) as seen:
                 for offset in range(1000, 11_000, 1000):
                     body = PlayedBody([b"x" * 1000], size=1000)
                     await engine.uploads.append(Append(id=made.id, offset=offset, body=body))
@@ -87,7 +96,7 @@ async def test_a_head_is_one_query_however_many_segments(tmp_path: Path) -> None
             for number in range(5):
                 body = PlayedBody([b"x" * 2_000_000], size=2_000_000)
                 await engine.uploads.append(Append(id=made.id, offset=number * 2_000_000, body=body))
-            with counted(engine) as seen:
+            async with counted(engine) as seen:
                 assert (await engine.uploads.status(made.id)).offset == 10_000_000
     assert seen == {"transactions": 0, "queries": 1}
 
@@ -99,7 +108,7 @@ async def test_one_large_patch_on_a_multipart_storage(tmp_path: Path) -> None:
     with migrated(tmp_path) as environ:
         async with running(environ | {"TUSFM_MEMORY_BUDGET": str(256 * MIB)}, storage) as engine:
             made = await engine.uploads.create(Creation(length=size))
-            with counted(engine) as seen:
+            async with counted(engine) as seen:
                 body = PlayedBody(pieces_of(b"\0" * size, 262_144), size=size)
                 await engine.uploads.append(Append(id=made.id, offset=0, body=body))
                 await engine.finalizer.finalize(made.id)
@@ -118,7 +127,7 @@ async def test_patches_of_one_mebibyte_on_a_multipart_storage(tmp_path: Path) ->
         async with running(environ | {"TUSFM_MEMORY_BUDGET": str(256 * MIB)}, storage) as engine:
             made = await engine.uploads.create(Creation(length=count * MIB))
             storage.calls.clear()
-            with counted(engine) as seen:
+            async with counted(engine) as seen:
                 for number in range(count):
                     body = PlayedBody(pieces_of(b"\0" * MIB, 262_144), size=MIB)
                     await engine.uploads.append(Append(id=made.id, offset=number * MIB, body=body))

@@ -3,18 +3,16 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
 from tusfm import wiring
 from tusfm.adapters.metadata_sql import SqlMetadata
-from tusfm.domain.upload import State
-from tusfm.engine import parts
+from tusfm.domain.errors import StorageUnavailable
+from tusfm.domain.upload import Role, State
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
-from tusfm.ports.storage import Part
+from tusfm.ports.storage import Part, Source
 from tusfm.settings import load
 
 SIZE = 12_000_000
@@ -69,23 +67,35 @@ async def test_a_process_that_stops_in_the_moment_of_a_lease_lets_it_go(tmp_path
             await metadata.close()
 
 
-async def test_worn_multipart_uploads_become_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A multipart upload that has given out its numbers ends as a piece, and the object is composed of the pieces."""
-    monkeypatch.setattr(parts, "TURN_NUMBERS", 2)
-    storage = MemoryStorage()
-    data = bytes(range(256)) * 200_000
+class ForgetfulStorage(MemoryStorage):
+    """A storage whose copies fail after the first one, and that forgets the multipart upload then."""
+
+    failing = True
+
+    async def copy_part(self, key: str, multipart: str, number: int, source: Source) -> str:
+        """Copy, or fail."""
+        if self.failing and number > 1:
+            await asyncio.sleep(0.1)
+            raise StorageUnavailable("told to fail")
+        return await super().copy_part(key, multipart, number, source)
+
+
+async def test_a_composition_that_was_aborted_from_outside_begins_anew(tmp_path: Path) -> None:
+    """While its sources are there, a final is not given up because the multipart upload that it was copied into is gone."""
+    storage = ForgetfulStorage()
+    data = bytes(range(256)) * 24_000
     with migrated(tmp_path) as environ:
         async with running(environ, storage) as engine:
-            made = await engine.uploads.create(Creation(length=len(data)))
-            for start in range(0, len(data), 20_000_000):
-                step = data[start : start + 20_000_000]
-                body = PlayedBody(pieces_of(step, 262_144), size=len(step))
-                await engine.uploads.append(Append(id=made.id, offset=start, body=body))
-            stored = await engine.uploads.open(made.id)
-            assert b"".join([piece async for piece in stored.read(0, stored.size)]) == data
-            assert storage.calls.count("complete") > 2
-            assert storage.calls.count("copy") > 1
-            await engine.uploads.terminate(made.id)
-            await engine.sweep.sweep()
-    assert [key for key in storage.objects if "marker" not in key] == []
-    assert storage.unfinished == {}
+            partials = []
+            for _ in range(3):
+                body = PlayedBody(pieces_of(data, 262_144), size=len(data))
+                partials.append((await engine.uploads.create(Creation(length=len(data), role=Role.PARTIAL, body=body))).id)
+            final = await engine.uploads.concatenate(Creation(length=None, role=Role.FINAL), partials)
+            async with asyncio.timeout(20):
+                while "copy" not in storage.calls:
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(0.2)
+            storage.unfinished.clear()
+            storage.failing = False
+            stored = await engine.uploads.open(final.id)
+            assert b"".join([piece async for piece in stored.read(0, stored.size)]) == data * 3

@@ -304,6 +304,17 @@ class TestConcatenation:
         assert [partial.id for partial in await metadata.partials(final.id)] == [two, one, two]
         assert await metadata.ripe(10) == [final.id]
 
+    async def test_the_same_list_is_the_same_final(self, metadata: SqlMetadata) -> None:
+        """However ids are ordered, a list that made a live final finds it again, with the same metadata only."""
+        one, two = await self.partials(metadata, 3, 4)
+        first = await metadata.concatenate(self.final(), [one, two], None)
+        for _ in range(8):
+            assert (await metadata.concatenate(self.final(), [one, two], None)).id == first.id
+        other = await metadata.concatenate(self.final(metadata="k"), [one, two], None)
+        assert other.id != first.id
+        await metadata.terminate(first.id, None)
+        assert (await metadata.concatenate(self.final(), [one, two], None)).id not in {first.id, other.id}
+
     async def test_what_cannot_be_concatenated(self, metadata: SqlMetadata) -> None:
         """Unknown is NotFound, no partial is BadConcatenation, too much is TooLarge; nothing is created."""
         one, two = await self.partials(metadata, 3, 4)

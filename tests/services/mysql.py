@@ -28,10 +28,17 @@ def server(folder: Path) -> Iterator[URL | None]:
         return
     data, port = folder / "mysql", free_port()
     made = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *_user()]
-    subprocess.run(made, check=True, capture_output=True)
+    made.append(f"--tmpdir={folder}")  # in a shared one, two that install at once take each other's temporary tables
+    done = subprocess.run(made, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     command = [
         *(daemon, "--no-defaults", *_user(), f"--datadir={data}", f"--socket={folder}/mysql.sock", f"--port={port}"),
-        *("--bind-address=127.0.0.1", f"--pid-file={folder}/mysql.pid", "--innodb-buffer-pool-size=32M"),
+        *(
+            "--bind-address=127.0.0.1",
+            f"--tmpdir={folder}",
+            f"--pid-file={folder}/mysql.pid",
+            "--innodb-buffer-pool-size=32M",
+        ),
     ]
     with (folder / "mysql.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -1,0 +1,156 @@
+"""A storage may abort a multipart upload by its age, even one in use; none is used for so long."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.engine.bodies import PlayedBody, TricklingBody, pieces_of
+from tests.engine.engines import migrated, running
+from tests.memory_storage import MemoryStorage
+from tusfm.domain.errors import ChecksumMismatch
+from tusfm.engine import multiparts
+from tusfm.engine.appending import Append
+from tusfm.engine.checksums import Checksum
+from tusfm.engine.creating import Creation
+from tusfm.wiring import Engine
+
+KIB = 1024
+MIB = 1024 * KIB
+PART = 64 * KIB
+AGE, ABORTED_AFTER = 0.5, 1.0
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiparts, "PART_BYTES", PART)
+
+
+@asynccontextmanager
+async def engine_on(storage: MemoryStorage, folder: Path) -> AsyncIterator[Engine]:
+    """Run an engine on a storage that aborts soon, which sweeps more often than that."""
+    more = {"TUSFM_S3_MULTIPART_AGE": str(AGE), "TUSFM_SWEEP_EVERY": "0.2"}
+    with migrated(folder) as environ:
+        async with running(environ | more, storage) as engine:
+            yield engine
+
+
+def hasty_storage() -> MemoryStorage:
+    """Make a storage that aborts multipart uploads soon."""
+    return MemoryStorage(min_part=PART // 2, most_age=ABORTED_AFTER)
+
+
+async def content(engine: Engine, upload_id: str, size: int) -> bytes:
+    """Read a finished upload."""
+    stored = await engine.uploads.open(upload_id)
+    return b"".join([piece async for piece in stored.read(0, size)])
+
+
+async def test_a_slow_body_goes_on_with_another_one(tmp_path: Path) -> None:
+    """A body that takes longer than any multipart upload lives arrives whole, in pieces that go when it is composed."""
+    storage = hasty_storage()
+    data = bytes(range(256)) * 1600
+    async with engine_on(storage, tmp_path) as engine:
+        made = await engine.uploads.create(Creation(length=len(data)))
+        body = TricklingBody(pieces_of(data, len(data) // 24), size=len(data))
+        assert (await engine.uploads.append(Append(id=made.id, offset=0, body=body))).offset == len(data)
+        assert await content(engine, made.id, len(data)) == data
+        assert storage.calls.count("begin") >= 3
+        await asyncio.sleep(0.1)
+        assert [key for key in storage.objects if "marker" not in key] == [
+            next(key for key in storage.objects if "/l/" in key)
+        ]
+
+
+async def test_one_that_is_too_slow_for_a_part_keeps_those_that_it_has(tmp_path: Path) -> None:
+    """Where no part is due before the age is reached, the writer completes the multipart upload all the same."""
+    storage = hasty_storage()
+    async with engine_on(storage, tmp_path) as engine:
+        made = await engine.uploads.create(Creation(length=10 * PART))
+        body = TricklingBody([b"a" * PART, *[b"b"] * 20], size=PART + 20)
+        assert (await engine.uploads.append(Append(id=made.id, offset=0, body=body))).offset == PART + 20
+        rest = 9 * PART - 20
+        await engine.uploads.append(Append(id=made.id, offset=PART + 20, body=PlayedBody([b"c" * rest], size=rest)))
+        assert await content(engine, made.id, 10 * PART) == b"a" * PART + b"b" * 20 + b"c" * rest
+
+
+async def test_an_idle_one_is_completed_by_the_sweep(tmp_path: Path) -> None:
+    """A client that comes back long after finds its bytes."""
+    storage = hasty_storage()
+    async with engine_on(storage, tmp_path) as engine:
+        made = await engine.uploads.create(Creation(length=3 * PART))
+        for offset, data in ((0, b"a" * PART), (PART, b"b" * PART), (2 * PART, b"c" * PART)):
+            await engine.uploads.append(Append(id=made.id, offset=offset, body=TricklingBody([data], size=PART)))
+            await asyncio.sleep(ABORTED_AFTER + 0.3)
+        assert await content(engine, made.id, 3 * PART) == b"a" * PART + b"b" * PART + b"c" * PART
+
+
+@pytest.mark.parametrize("before", [0, PART])
+async def test_a_checksum_may_come_out_wrong_after_it(tmp_path: Path, before: int) -> None:
+    """Early parts of a body whose checksum is not known yet lie in the piece and do not count; when it is right they do."""
+    storage = hasty_storage()
+    data = bytes(range(256)) * 1024
+    size = before + len(data)
+    async with engine_on(storage, tmp_path) as engine:
+        made = await engine.uploads.create(Creation(length=size + 5))
+        if before:
+            await engine.uploads.append(Append(id=made.id, offset=0, body=TricklingBody([b"x" * before], size=before)))
+        for wrong in (True, False):
+            checksum = Checksum("sha1", hashlib.sha1(b"" if wrong else data, usedforsecurity=False).digest())
+            body = TricklingBody(pieces_of(data, len(data) // 14), size=len(data))
+            append = Append(id=made.id, offset=before, body=body, checksum=checksum)
+            if wrong:
+                with pytest.raises(ChecksumMismatch):
+                    await engine.uploads.append(append)
+                assert (await engine.uploads.status(made.id)).offset == before
+            else:
+                assert (await engine.uploads.append(append)).offset == size
+        await engine.uploads.append(Append(id=made.id, offset=size, body=PlayedBody([b"12345"], size=5)))
+        assert await content(engine, made.id, size + 5) == b"x" * before + data + b"12345"
+
+
+async def test_a_piece_that_is_longer_than_what_counts_is_cut(tmp_path: Path) -> None:
+    """The only piece of a finished upload may hold bytes of a body that did not count: they are not in the file."""
+    storage = hasty_storage()
+    data = b"a" * PART
+    async with engine_on(storage, tmp_path) as engine:
+        made = await engine.uploads.create(Creation(length=PART))
+        deferred = await engine.uploads.create(Creation(length=None))
+        await engine.uploads.append(Append(id=deferred.id, offset=0, body=TricklingBody([data], size=PART)))
+        checksum = Checksum("sha1", bytes(20))
+        body = TricklingBody([b"w" * PART, *[b"w"] * 14], size=PART + 14)
+        with pytest.raises(ChecksumMismatch):
+            await engine.uploads.append(Append(id=deferred.id, offset=PART, body=body, checksum=checksum))
+        assert max(map(len, storage.objects.values())) > PART
+        empty = PlayedBody([], size=0)
+        await engine.uploads.append(Append(id=deferred.id, offset=PART, length=PART, body=empty))
+        assert await content(engine, deferred.id, PART) == data
+        row = await engine.uploads.find(deferred.id)
+        assert await storage.size(row.object_key or "") == PART
+        assert (await engine.uploads.status(made.id)).offset == 0
+
+
+async def test_worn_multipart_uploads_become_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 has 10,000 numbers: a multipart upload that has given them out ends as a piece; pieces are composed."""
+    monkeypatch.setattr(multiparts, "TURN_NUMBERS", 2)
+    monkeypatch.setattr(multiparts, "PART_BYTES", 8 * MIB)
+    storage = MemoryStorage()
+    data = bytes(range(256)) * 200_000
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            made = await engine.uploads.create(Creation(length=len(data)))
+            for start in range(0, len(data), 20_000_000):
+                step = data[start : start + 20_000_000]
+                body = PlayedBody(pieces_of(step, 262_144), size=len(step))
+                await engine.uploads.append(Append(id=made.id, offset=start, body=body))
+            stored = await engine.uploads.open(made.id)
+            assert b"".join([piece async for piece in stored.read(0, stored.size)]) == data
+            assert storage.calls.count("complete") > 2
+            assert storage.calls.count("copy") > 1
+            await engine.uploads.terminate(made.id)
+            await engine.sweep.sweep()
+    assert [key for key in storage.objects if "marker" not in key] == []
+    assert storage.unfinished == {}

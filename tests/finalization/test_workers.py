@@ -1,0 +1,265 @@
+"""What an upload becomes after its last byte, by Celery's workers; and who hears of it."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kombu import Connection, Consumer, Queue
+from sqlalchemy.engine import URL
+
+from tests.conformance.client import Client
+from tests.deployments import BUCKET
+from tests.servers import ServerProcess, WorkerProcess
+from tests.services.rabbitmq import RabbitProcess
+from tests.services.s3 import S3Server
+from tests.services.s3_proxy import S3Proxy
+from tests.stacks import ProductionStack, apart, execute, migrated, sweep
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "events.md"
+DATA = bytes(range(256)) * 36_000  # more than a part: it needs finalizing
+SIZE = len(DATA)
+
+
+class Listener:
+    """A subscriber with a queue of its own."""
+
+    def __init__(self, connection: Connection, exchange: Any) -> None:
+        """Bind a queue to all events."""
+        self._connection = connection
+        self._queue = Queue("", exchange, "upload.#", exclusive=True)
+        self.heard: list[dict[str, Any]] = []
+
+    def listen(self, until: Callable[[], bool], seconds: float = 20) -> None:
+        """Take events until something is true."""
+
+        def take(body: str, message: Any) -> None:
+            said = json.loads(body) if isinstance(body, str) else body
+            self.heard.append({**said, "key": message.delivery_info["routing_key"]})
+            message.ack()
+
+        end = time.monotonic() + seconds
+        with Consumer(self._connection, [self._queue], callbacks=[take]):
+            while not until():
+                assert time.monotonic() < end, self.heard
+                try:
+                    self._connection.drain_events(timeout=0.2)
+                except TimeoutError:
+                    continue
+
+    def types(self, upload_id: str) -> list[str]:
+        """What was heard of an upload, each event once."""
+        seen = {one["id"]: one["type"] for one in self.heard if one["upload_id"] == upload_id}
+        return list(seen.values())
+
+
+@dataclass
+class Plant:
+    """A server, a worker that is not started yet, and what they stand on."""
+
+    server: ServerProcess
+    worker: WorkerProcess
+    rabbit: RabbitProcess
+    s3: S3Proxy
+    stack: ProductionStack
+    database: URL
+
+    async def uploaded(self) -> str:
+        """Send a file, and return its URL."""
+        async with Client([self.server.url]) as client:
+            url = await client.made(SIZE, Upload_Metadata="filename ZmlsbS5tcDQ=")
+            assert (await client.patch(url, 0, DATA)).status == 204
+            return url
+
+    def state(self, url: str) -> str:
+        """Look into the row."""
+        statement = f"SELECT state FROM uploads WHERE id = '{url[-32:]}'"
+        return str(apart(lambda: execute(self.database, statement)))
+
+    def becomes(self, url: str, state: str, seconds: float) -> float:
+        """Wait for a state, and return the seconds that it took."""
+        began = time.monotonic()
+        while self.state(url) != state:
+            assert time.monotonic() < began + seconds, self.state(url)
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    def whole(self, url: str) -> None:
+        """The file has its bytes, and nothing else is left in storage."""
+        assert urllib.request.urlopen(url, timeout=20).read() == DATA
+        sweep(self.stack)
+        assert list(self.stack.objects().values()) == [SIZE]
+
+    def without_resume(self) -> None:
+        """See that it was the worker: the server finds what nobody has done after five seconds only."""
+        assert "Task tusfm.finalize" in self.worker.log()
+
+
+@pytest.fixture
+def plant(mysql_server: URL, minio_server: S3Server, tmp_path: Path) -> Iterator[Plant]:
+    """Start a server, and a broker of the test's own."""
+    with ExitStack() as ending:
+        rabbit = RabbitProcess(tmp_path)
+        rabbit.start()
+        ending.callback(rabbit.close)
+        url = ending.enter_context(migrated(mysql_server))
+        proxy = ending.enter_context(S3Proxy(minio_server))
+        stack = ProductionStack(url, proxy.proxied, BUCKET)
+        stack.settings |= rabbit.rabbit.settings("tusfm")
+        server = ServerProcess(tmp_path / "server", stack.settings)
+        worker = WorkerProcess(tmp_path / "worker", stack.settings)
+        server.start()
+        ending.push(server)
+        ending.push(worker)
+        yield Plant(server, worker, rabbit, proxy, stack, url)
+
+
+async def test_a_worker_finishes_and_everybody_hears_of_it(plant: Plant) -> None:
+    """The worker finishes at once; created, finalized and terminated come as JSON to whoever listens."""
+    plant.worker.start()
+    address = plant.rabbit.rabbit.address
+    with address.connection() as connection:
+        listener = Listener(connection, address.events)
+        uploads: list[str] = []
+
+        def send() -> bool:
+            if not uploads:
+                uploads.append(apart(plant.uploaded))
+                plant.becomes(uploads[0], "available", 4)
+                urllib.request.urlopen(
+                    urllib.request.Request(uploads[0], method="DELETE", headers={"Tus-Resumable": "1.0.0"}), timeout=5
+                ).close()
+            return len(listener.types(uploads[0][-32:])) >= 3
+
+        await asyncio.to_thread(listener.listen, send)
+    upload_id = uploads[0][-32:]
+    assert sorted(listener.types(upload_id)) == ["created", "finalized", "terminated"]
+    finalized = next(one for one in listener.heard if one["type"] == "finalized")
+    assert (finalized["key"], finalized["size"], finalized["offset"]) == ("upload.finalized", SIZE, SIZE)
+    assert finalized["metadata"] == {"filename": "film.mp4"}
+    assert finalized["time"].endswith("Z")
+    plant.without_resume()
+
+
+async def test_the_broker_is_away_when_an_upload_ends(plant: Plant) -> None:
+    """Nothing needs the broker: the server finishes what no worker heard of; events come when the broker is back."""
+    plant.rabbit.kill()
+    url = await plant.uploaded()
+    plant.becomes(url, "available", 10)
+    plant.whole(url)
+    plant.rabbit.start()
+    address = plant.rabbit.rabbit.address
+    with address.connection() as connection:
+        listener = Listener(connection, address.events)
+        await asyncio.to_thread(listener.listen, lambda: "finalized" in listener.types(url[-32:]), 30)
+    end = time.monotonic() + 15
+    while int(str(apart(lambda: execute(plant.database, "SELECT COUNT(*) FROM outbox")))):
+        assert time.monotonic() < end
+        await asyncio.sleep(0.2)
+
+
+async def test_the_broker_dies_with_messages_in_it(plant: Plant) -> None:
+    """What the broker held when it was killed is done all the same, and once it is back workers go on by themselves."""
+    plant.worker.start()
+    await asyncio.sleep(6)  # RabbitMQ writes a new queue's name to disk some seconds after it was declared
+    plant.s3.fail("CompleteMultipartUpload", "delay", seconds=1.0, many=100)
+    urls = [await plant.uploaded() for _ in range(4)]
+    plant.rabbit.kill()
+    for url in urls:
+        plant.becomes(url, "available", 40)
+    plant.rabbit.start()
+    plant.s3.clear()
+    before = plant.worker.log().count("succeeded")
+    end = time.monotonic() + 40
+    while plant.worker.log().count("succeeded") == before:
+        assert time.monotonic() < end, plant.worker.log() + plant.server.log()
+        url = await plant.uploaded()
+        plant.becomes(url, "available", 10)
+
+
+async def test_a_worker_that_is_killed_in_the_middle(plant: Plant) -> None:
+    """SIGKILL while the object is completed: its lease runs out, somebody goes on, and nothing is left behind."""
+    plant.worker.start()
+    plant.s3.fail("CompleteMultipartUpload", "delay", seconds=3.0)
+    url = await plant.uploaded()
+    while plant.s3.counts["CompleteMultipartUpload"] == 0:
+        await asyncio.sleep(0.02)
+    plant.worker.kill()
+    plant.worker.start()
+    plant.becomes(url, "available", 45)
+    plant.whole(url)
+
+
+def test_the_consumer_of_the_page(plant: Plant) -> None:
+    """The consumer that docs/events.md shows hears of a finished file, as it stands there."""
+    found = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found is not None
+    text = found[1].replace("localhost//", f"127.0.0.1:{plant.rabbit.rabbit.address.port}//")
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, env=environ) as consumer:
+        try:
+            plant.worker.start()  # which takes longer than the consumer
+            url = apart(plant.uploaded)
+            assert consumer.stdout is not None
+            assert consumer.stdout.readline().split() == ["finalized", url[-32:], "film.mp4"]
+        finally:
+            consumer.kill()
+
+
+async def test_two_workers_with_the_same_task(plant: Plant) -> None:
+    """A task that is delivered twice is done once: one lease, one event."""
+    plant.worker.start()
+    second = WorkerProcess(plant.server.folder.parent / "second", plant.stack.settings)
+    second.start()
+    try:
+        plant.s3.fail("CompleteMultipartUpload", "delay", seconds=1.0)
+        url = await plant.uploaded()
+        address = plant.rabbit.rabbit.address
+        with address.connection() as connection:
+            from tusfm.adapters.finalization_celery import TASK, celery_app  # noqa: PLC0415  Celery is slow to load
+
+            for _ in range(5):
+                celery_app(address).send_task(TASK, (url[-32:],), exchange=address.work, routing_key=address.work)
+            listener = Listener(connection, address.events)
+            await asyncio.to_thread(listener.listen, lambda: plant.state(url) == "available")
+        assert plant.s3.counts["CompleteMultipartUpload"] == 1
+        plant.whole(url)
+    finally:
+        second.__exit__()
+
+
+async def test_a_queue_of_the_old_kind(plant: Plant) -> None:
+    """Where the queue is there as a classic one already, both sides use it as it is."""
+    address = plant.rabbit.rabbit.address
+    with address.connection() as connection, connection.channel() as channel:
+        channel.queue_delete(address.work)
+        address.queue({"x-queue-type": "classic"})(channel).declare()
+    plant.worker.start()
+    url = await plant.uploaded()
+    plant.becomes(url, "available", 4)
+    plant.without_resume()
+
+
+async def test_a_worker_waits_for_what_is_away(plant: Plant) -> None:
+    """A worker starts without the broker, says what it waits for, and works when it comes; SIGTERM ends it with 0."""
+    plant.rabbit.kill()
+    plant.worker.start(wait=False)
+    await asyncio.sleep(4)
+    assert "Cannot connect to amqp://" in plant.worker.log()
+    plant.rabbit.start()
+    plant.worker.await_(lambda: " ready." in plant.worker.log())
+    url = await plant.uploaded()
+    plant.becomes(url, "available", 6)
+    assert plant.worker.stop() == 0
+    with plant.rabbit.rabbit.address.connection() as connection, connection.channel() as channel:
+        assert channel.queue_declare(plant.rabbit.rabbit.address.work, passive=True).message_count == 0

@@ -1,0 +1,1 @@
+"""Alembic's steps, and how they are run."""
