@@ -10,8 +10,8 @@ import resource
 import statistics
 import sys
 
-from benchmarks.embedded import Server
 from benchmarks.load import MIB, OCTETS, VERSION, Connection, small_files, streams, timed
+from benchmarks.servers import Server
 
 SLOW_BYTES = 4096
 SECONDS = 15
