@@ -94,6 +94,22 @@ async def test_pipelined_requests_are_answered_in_order(client: Client) -> None:
     assert offsets == [5, 10, 10]
 
 
+async def test_a_sender_that_closes_its_side_first_is_answered(client: Client) -> None:
+    """FIN behind requests that have come whole is no disconnect: each is answered, then the connection closes."""
+    url = path_of(await client.made(10))
+    head = request("HEAD", url, VERSION)
+    for sent, offsets in (
+        (head, [0]),
+        (patch_head(url, 0, 5) + b"hello", [5]),
+        (patch_head(url, 5, 5) + b"world" + head, [10, 10]),
+    ):
+        async with client.raw() as raw:
+            await raw.send(sent)
+            raw.writer.write_eof()
+            assert [(await raw.answer()).offset for _ in offsets] == offsets
+            assert await raw.closed()
+
+
 async def test_a_gzip_body_is_taken_as_it_is(client: Client) -> None:
     """Content-Encoding means nothing: offsets count the bytes that were sent, and nothing is inflated."""
     import gzip  # noqa: PLC0415

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 HEAD_SECONDS = 30.0  # a whole request head must come within
@@ -25,30 +26,36 @@ log = logging.getLogger(__name__)
 class Connection(RequestHandler):
     """aiohttp's handler of one connection, with a time limit for heads and our own words for what it cannot parse."""
 
-    __slots__ = ("_head_timer",)
+    __slots__ = ("_head_timer", "_last_body")
 
     def __init__(self, manager: "Server", **kwargs: Any) -> None:  # noqa: ANN401  aiohttp's own
         """Take what aiohttp gives."""
         super().__init__(manager, **kwargs)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._last_body: StreamReader | None = None
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered."""
-        return self._request_in_progress or bool(self._messages)
+        """Whether a request is being answered: aiohttp does not wait for the next one."""
+        return self._waiter is None or bool(self._messages)
 
     def data_received(self, data: bytes) -> None:
         """Give a head that has begun its time; bytes of a body pass by."""
         if self._request_in_progress:
-            super().data_received(data)
+            self._receive(data)
             self._end_broken_body()
             return
         before = self._request_count
-        super().data_received(data)
+        self._receive(data)
         if self._request_count != before:
             self._stop_timer()
         elif data and self._head_timer is None:
             self._head_timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._too_slow)
+
+    def _receive(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._messages:
+            self._last_body = self._messages[-1][1]
 
     def _end_broken_body(self) -> None:
         """Tell the reader of a body whose framing broke: aiohttp queues its 400 behind a request that would wait for ever."""
@@ -57,6 +64,19 @@ class Connection(RequestHandler):
             content = request.content
             if not content.is_eof() and content.exception() is None:
                 content.set_exception(web.RequestPayloadError("the body's framing is broken"))
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp lets the connection end here
+        """Stay for what has come whole: a sender may close its side at once, and still reads the answer."""
+        if not (self.busy and self._last_body is not None and self._last_body.is_eof()):
+            return False
+        self._close_when_idle()
+        return True
+
+    def _close_when_idle(self) -> None:
+        if self.busy:
+            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._close_when_idle)
+        else:
+            self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the timer too."""
