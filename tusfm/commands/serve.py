@@ -1,0 +1,123 @@
+"""`tusfm serve`: one process, or several that share a port."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+import socket
+import sys
+from typing import Any
+
+from tusfm import __version__
+from tusfm.commands.outcome import Stop
+from tusfm.settings import Settings
+
+LOCAL = {"127.0.0.1", "::1", "localhost"}
+
+log = logging.getLogger("tusfm")
+
+
+def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for it
+    """Add the word to the command line."""
+    serve = commands.add_parser("serve", help="serve uploads over HTTP")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
+    serve.add_argument("--workers", type=_workers, default=1, help="processes that share the port (default: 1)")
+    serve.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
+    serve.set_defaults(run=run)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004  the largest port
+        msg = "a port is a number from 0 to 65535"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 256:  # noqa: PLR2004  more would be a slip
+        msg = "the number of workers is from 1 to 256"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> None:
+    """Serve until a signal. Stop."""
+    if options.listen_fd is not None:
+        _run(settings, socket.socket(fileno=options.listen_fd), announced=True)
+        return
+    listening = _listen(options.host, options.port)
+    _prepare(settings)
+    _announce(options, listening)
+    if options.workers > 1:
+        from tusfm.supervisor import Supervisor  # noqa: PLC0415  only a parent needs it
+
+        Supervisor(listening, options.workers, settings.drain_timeout, options.env_file).run()
+    else:
+        _run(settings, listening)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family[0], socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(family[4])
+        listening.listen(1024)
+    except OSError as error:
+        msg = f"Cannot listen on {host} port {port}: {error.strerror}."
+        raise Stop(msg) from error
+    return listening
+
+
+def _prepare(settings: Settings) -> None:
+    """Migrate the embedded stack's database: it is nobody else's."""
+    from tusfm import wiring  # noqa: PLC0415  not needed for --help and --version
+
+    try:
+        if wiring.needs_migration(settings):
+            log.info(wiring.migrate(settings))
+    except wiring.Unusable as error:
+        raise Stop(str(error)) from error
+
+
+def _announce(options: argparse.Namespace, listening: socket.socket) -> None:
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    log.info("tusfm %s serves http://%s:%d", __version__, shown, port)
+    if options.host not in LOCAL:
+        log.warning("this address can be reached from other machines, and whoever reaches it may upload")
+
+
+def _run(settings: Settings, listening: socket.socket, *, announced: bool = False) -> None:
+    with contextlib.suppress(OSError, ValueError):  # each connection takes a descriptor, and shells allow few
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415  not on every platform
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.run(_serving(settings, listening, watched=announced))
+
+
+async def _serving(settings: Settings, listening: socket.socket, *, watched: bool) -> None:
+    from tusfm.app import build_app, error_headers  # noqa: PLC0415  a supervisor does without
+    from tusfm.protocol.server import Runner  # noqa: PLC0415
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopped.set)
+    if watched:  # standard input is the supervisor's pipe: it ends when the supervisor does
+        loop.add_reader(sys.stdin.fileno(), _orphaned, loop, stopped)
+    runner = Runner(build_app(settings), error_headers(settings))
+    await runner.serve(listening)
+    await stopped.wait()
+    await runner.drain(settings.drain_timeout)
+
+
+def _orphaned(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    loop.remove_reader(sys.stdin.fileno())
+    stopped.set()
