@@ -20,6 +20,7 @@ class Multipart:
     """An unfinished multipart upload."""
 
     key: str
+    content_type: str | None
     parts: dict[int, bytes] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
@@ -32,6 +33,7 @@ class MemoryStorage:
         self.min_part = min_part
         self.most_age = most_age
         self.objects: dict[str, bytes] = {}
+        self.types: dict[str, str | None] = {}
         self.unfinished: dict[str, Multipart] = {}
         self.calls: list[str] = []
         self.written = 0
@@ -86,11 +88,11 @@ class MemoryStorage:
         """Always work."""
         return []
 
-    async def begin(self, key: str) -> str:
+    async def begin(self, key: str, content_type: str | None = None) -> str:
         """Begin a multipart upload."""
         await self._call("begin")
         name = f"multipart-{next(self._names)}"
-        self.unfinished[name] = Multipart(key)
+        self.unfinished[name] = Multipart(key, content_type)
         return name
 
     async def put_part(self, key: str, multipart: str, number: int, pieces: Pieces) -> str:
@@ -127,6 +129,7 @@ class MemoryStorage:
         if not parts or any(len(one) < self.min_part for one in data[:-1]):
             raise StorageUnavailable("a part is too small")
         self.objects[key] = b"".join(data)
+        self.types[key] = known.content_type
         del self.unfinished[multipart]
 
     async def abort(self, key: str, multipart: str) -> None:

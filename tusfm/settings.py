@@ -179,6 +179,12 @@ class Settings:
     max_size: int | None = _setting("TUSFM_MAX_SIZE", "", _size, "bytes of one upload; empty: no limit")
     expire_after: float = _setting("TUSFM_EXPIRE_AFTER", "86400", _seconds, "seconds after the last byte; 0: never")
     sweep_every: float = _setting("TUSFM_SWEEP_EVERY", "300", _more_seconds, "seconds between sweeps")
+    max_chunk_size: int = _setting(
+        "APP_MAX_CHUNK_SIZE", "10485760", _positive, "bytes of one chunk of a file that arrives in chunks"
+    )
+    strict_size: bool = _setting(
+        "TUSFM_LEGACY_STRICT_SIZE", "0", _flag, "whether a total_size that differs from the bytes is a FAILURE"
+    )
     read_timeout: float = _setting(
         "TUSFM_READ_TIMEOUT", "60", _more_seconds, "seconds that a read of a body may bring nothing"
     )
@@ -211,6 +217,9 @@ class Settings:
     minio_root_password: str = _setting("MINIO_ROOT_PASSWORD", "", _text, "its secret", secret=True)
     minio_public_bucket: str = _setting("MINIO_PUBLIC_BUCKET", "tusfm-public", _bucket, "files that anyone may read")
     minio_private_bucket: str = _setting("MINIO_PRIVATE_BUCKET", "tusfm-private", _bucket, "all other files")
+    minio_url: str | None = _setting(
+        "MINIO_URL", "", _url, "where browsers see MinIO, for links to files; empty: MINIO_ENDPOINT"
+    )
     s3_bucket: str | None = _setting(
         "TUSFM_S3_BUCKET", "", _optional_bucket, "where tus uploads lie; empty: the private bucket"
     )

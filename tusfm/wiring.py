@@ -16,8 +16,11 @@ from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.adapters.storage_local import LocalStorage
 from tusfm.domain.errors import TusfmError, Unavailable
 from tusfm.engine.budget import Budget
+from tusfm.engine.chunks import Chunks
 from tusfm.engine.expiration import Sweep, resume
 from tusfm.engine.finalization import Finalizer
+from tusfm.engine.joining import Joiner
+from tusfm.engine.links import OwnLinks
 from tusfm.engine.outbox import Dispatcher
 from tusfm.engine.part_layout import PartLayout
 from tusfm.engine.presence import Presence
@@ -26,8 +29,8 @@ from tusfm.engine.rules import Rules
 from tusfm.engine.segment_layout import SegmentLayout
 from tusfm.engine.uploads import Uploads
 from tusfm.engine.writing import Layout
+from tusfm.ports.chunking import FileMetadata
 from tusfm.ports.finalization import EventLog, Finalization
-from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import MultipartStorage, Storage
 from tusfm.settings import Settings
 
@@ -47,7 +50,8 @@ class Engine:
     """The engine on its adapters, and the work that it does beside requests."""
 
     uploads: Uploads
-    metadata: Metadata
+    chunks: Chunks
+    metadata: FileMetadata
     storage: Storage
     presence: Presence
     dispatcher: Dispatcher
@@ -138,8 +142,8 @@ def _storage(settings: Settings, *, hasty: bool = False) -> LocalStorage | Multi
     place = S3Place(
         bucket=settings.s3_bucket or settings.minio_private_bucket,
         prefix=settings.s3_prefix,
-        others=(settings.minio_private_bucket, settings.minio_public_bucket),
         public=settings.minio_public_bucket,
+        private=settings.minio_private_bucket,
         encryption=settings.s3_encryption,
         kms_key=settings.s3_kms_key,
         storage_class=settings.s3_storage_class,
@@ -147,7 +151,7 @@ def _storage(settings: Settings, *, hasty: bool = False) -> LocalStorage | Multi
     return S3Storage(address, place)
 
 
-def assemble(settings: Settings, process: str, metadata: Metadata, storage: LocalStorage | MultipartStorage) -> Engine:
+def assemble(settings: Settings, process: str, metadata: FileMetadata, storage: LocalStorage | MultipartStorage) -> Engine:
     """Put the engine together on these adapters; the storage's shape decides on the layout."""
     budget = Budget(settings.memory_budget * 15 // 16)  # the rest is for what connections hold on its way
     layout: Layout
@@ -159,16 +163,22 @@ def assemble(settings: Settings, process: str, metadata: Metadata, storage: Loca
         max_size=settings.max_size,
         expire_after=settings.expire_after or None,
         read_timeout=settings.read_timeout,
+        chunk_size=settings.max_chunk_size,
+        strict_size=settings.strict_size,
+        public_bucket=settings.minio_public_bucket,
+        private_bucket=settings.minio_private_bucket,
     )
     finalization, events = _finalization(settings)
     dispatcher = Dispatcher(metadata, process, finalization, events)
-    finalizer = Finalizer(metadata, layout, dispatcher, rules.max_size)
+    finalizer = Finalizer(metadata, layout, dispatcher, Joiner(metadata, layout, storage, rules), rules.max_size)
     if isinstance(finalization, InlineFinalization):
         finalization.finalize = finalizer.finalize
     presence = Presence(metadata, process, rules.expire_after)
     reader = Reader(metadata, storage, path)
+    links = OwnLinks(metadata)
     return Engine(
         uploads=Uploads(metadata, layout, presence, dispatcher, rules, reader),
+        chunks=Chunks(metadata, storage, budget, dispatcher, rules, links, reader),
         metadata=metadata,
         storage=storage,
         presence=presence,

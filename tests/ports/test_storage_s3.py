@@ -187,14 +187,14 @@ class TestRefusals:
     async def test_a_bucket_that_is_gone(self, minio_server: S3Server) -> None:
         """Nothing is lost for good: every call is StorageUnavailable, also the one whose 404 has no words."""
         async with in_bucket(minio_server) as storage:
-            storage._bucket = "tusfm-was-removed"
+            place, storage._place = storage._place, replace(storage._place, bucket="tusfm-was-removed")
             calls: list[Awaitable[object]] = [storage.put(file_key(), [b"x"]), storage.size(file_key())]
             calls += [content(storage, file_key(), 0, 1)]
             calls += [storage.put_part(file_key(), "x", 1, [b"x"]), storage.complete(file_key(), "x", [Part(1, "x")])]
             for call in calls:
                 with pytest.raises(StorageUnavailable, match="the bucket"):
                     await call
-            storage._bucket = BUCKET
+            storage._place = place
 
     async def test_no_keys_at_all(self, minio_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without keys, and without any in AWS's chain, the sentence says which to set."""
@@ -281,28 +281,29 @@ class TestWays:
                 assert answer.get("StorageClass") == kept
 
 
+KEPT = ["private/x.txt", "public/x.txt"]
+
+
 class TestBuckets:
     """Buckets are made when they are missing."""
 
     async def test_they_are_made_and_the_public_one_is_public(self, minio_server: S3Server) -> None:
         """Anyone can read a file in the public bucket by its URL, nobody one in the private bucket."""
         name = f"tusfm-{new_id()[:8]}"
-        place = S3Place(bucket=name, others=(name, f"{name}-public"), public=f"{name}-public")
+        place = S3Place(bucket=name, private=name, public=f"{name}-public")
         for _ in range(2):  # the second start finds them
             storage = S3Storage(minio_server.address, place)
             await storage.start()
             await storage.close()
         await storage._requests.start()
-        for bucket in (name, f"{name}-public"):
-            storage._bucket = bucket
-            await storage.put("files/x", [b"hello"])
-        url = f"{minio_server.url}/{name}-public/tusfm/files/x"
+        for key in KEPT:
+            await storage.put(key, [b"hello"])
+        url = f"{minio_server.url}/{name}-public/x.txt"
         assert await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read()) == b"hello"
         with pytest.raises(urllib.error.HTTPError, match="403"):
             await asyncio.to_thread(urllib.request.urlopen, url.replace("-public", ""), timeout=5)
+        await storage.delete(KEPT)
         for bucket in (name, f"{name}-public"):
-            storage._bucket = bucket
-            await storage.delete(["files/x"])
             await storage._requests.call("delete_bucket", {"Bucket": bucket})
         await storage._requests.close()
 
@@ -313,7 +314,7 @@ class TestBuckets:
         """Where the keys may not open the public bucket, one line says so; a policy that may not be read is not replaced."""
         proxy.fail("BucketPolicy", "forbidden", first=first)
         public = f"{BUCKET}-{new_id()[:8]}"
-        storage = S3Storage(proxy.proxied.address, S3Place(bucket=BUCKET, others=(public,), public=public))
+        storage = S3Storage(proxy.proxied.address, S3Place(bucket=BUCKET, public=public))
         await storage.start()
         said = [record.getMessage() for record in caplog.records if "policy" in record.getMessage()]
         assert (len(said), proxy.counts["BucketPolicy"]) == (1, asked)

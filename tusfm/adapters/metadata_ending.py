@@ -117,9 +117,10 @@ class EndingSql(ReceivingSql):
             self.run(connection, FORGET_COMPOSED, id=upload_id)
             self.send(connection, messages)
 
-        await self.db.write(work, lambda connection: self._is(connection, upload_id, lease, State.AVAILABLE))
+        await self.db.write(work, lambda connection: self.stands(connection, upload_id, lease, State.AVAILABLE))
 
-    def _is(self, connection: Connection, upload_id: str, lease: int, state: State) -> bool:
+    def stands(self, connection: Connection, upload_id: str, lease: int, state: State) -> bool:
+        """Tell whether the holder of this lease has brought the upload to the state: its answer may have been lost."""
         upload = self.upload(connection, upload_id)
         return upload is not None and upload.lease == lease and upload.state is state
 
@@ -130,7 +131,7 @@ class EndingSql(ReceivingSql):
             self.fence(connection, FAIL, id=upload_id, lease=lease, error=error)
             self.send(connection, messages)
 
-        await self.db.write(work, lambda connection: self._is(connection, upload_id, lease, State.FAILED))
+        await self.db.write(work, lambda connection: self.stands(connection, upload_id, lease, State.FAILED))
 
     async def postpone(self, upload_id: str, lease: int, error: str, pause: float) -> None:
         """Stand still for a while."""
@@ -208,6 +209,9 @@ class EndingSql(ReceivingSql):
             FORGET_EXTENTS,
             FORGET_COMPOSED,
             "DELETE FROM partials WHERE final_id = :id",
+            "DELETE FROM chunks WHERE upload_id = :id",
+            "DELETE FROM chunked_files WHERE upload_id = :id",
+            "DELETE FROM former_keys WHERE upload_id = :id",
             "DELETE FROM uploads WHERE id = :id",
         ):
             self.run(connection, statement, id=upload_id)

@@ -1,10 +1,12 @@
 """Between rows and the domain's values."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from tusfm.domain.files import Chunk, File, status_of
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload
+from tusfm.ports.chunking import NewFile
 from tusfm.ports.metadata import Message, Pending
 
 Values: TypeAlias = Sequence[Any]  # a row, by position
@@ -12,7 +14,7 @@ Values: TypeAlias = Sequence[Any]  # a row, by position
 UPLOAD_COLUMNS = (
     "u.id, u.state, u.role, u.epoch, u.upload_offset, u.upload_length, u.metadata, u.concat, u.object_key, u.multipart, "
     "u.multipart_at, u.next_part, u.writer, u.wanted, u.lease, u.attempts, u.error, u.created_at, u.expires_at, "
-    "u.finished_at, {now} AS seen_at"
+    "u.finished_at, {now} AS seen_at, u.revision"
 )
 ALIVE_MS = 5000
 SELECT_UPLOAD = (
@@ -20,6 +22,11 @@ SELECT_UPLOAD = (
     f"LEFT JOIN processes p ON p.id = u.writer AND p.beat > {{now}} - {ALIVE_MS} "
 )
 SELECT_EXTENTS = "SELECT kind, first_byte, byte_count, object_key, number, etag FROM extents WHERE upload_id = :id "
+SELECT_FILE = (
+    "SELECT f.id, f.upload_id, f.path, f.content_type, f.credential, f.detail, f.object_key, f.total_chunks, f.total_size, "
+    "u.state, u.attempts, u.error FROM chunked_files f JOIN uploads u ON u.id = f.upload_id "
+)
+SELECT_CHUNKS = "SELECT position, name, sizes FROM chunks WHERE upload_id = :id "
 
 
 def upload(row: Values) -> Upload:
@@ -46,7 +53,8 @@ def upload(row: Values) -> Upload:
         expires_at=row[18],
         finished_at=row[19],
         seen_at=int(row[20]),
-        writer_alive=bool(row[21]),
+        revision=row[21],
+        writer_alive=bool(row[22]),
     )
 
 
@@ -66,6 +74,55 @@ def extent_values(upload_id: str, one: Extent) -> dict[str, object]:
         "number": one.number,
         "etag": one.etag,
     }
+
+
+def file(row: Values) -> File | None:
+    """Read a row of SELECT_FILE; None when its upload has ended."""
+    status = status_of(State(row[9]), row[10])
+    if status is None:
+        return None
+    return File(
+        id=row[0],
+        upload_id=row[1],
+        path=row[2],
+        content_type=row[3],
+        credential=None if row[4] is None else json.loads(row[4]),
+        detail=None if row[5] is None else json.loads(row[5]),
+        key=row[6],
+        chunks=row[7],
+        size=None if row[8] is None else int(row[8]),
+        status=status,
+        error=row[11],
+    )
+
+
+def chunk(row: Values) -> Chunk:
+    """Read a row of SELECT_CHUNKS."""
+    return Chunk(row[0], row[1], tuple(json.loads(row[2])))
+
+
+def chunk_values(upload_id: str, one: Chunk, seq: int) -> dict[str, object]:
+    """Write a chunk's columns."""
+    return {"id": upload_id, "position": one.index, "name": one.name, "sizes": json.dumps(one.sizes), "seq": seq}
+
+
+def file_values(new: NewFile) -> dict[str, object]:
+    """Write a file's columns, but for its id."""
+    said = new.completion
+    return {
+        "id": said.upload_id,
+        "key": new.key,
+        "path": new.path,
+        "content_type": said.content_type,
+        "credential": _json(said.credential),
+        "detail": _json(said.detail),
+        "chunks": said.chunks,
+        "size": str(said.size),
+    }
+
+
+def _json(pairs: Mapping[str, str] | None) -> str | None:
+    return None if pairs is None else json.dumps(dict(pairs))
 
 
 def message_values(message: Message, process: str) -> dict[str, object]:

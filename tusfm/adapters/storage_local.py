@@ -1,6 +1,7 @@
 """A local directory as an appending storage.
 
-Names: `work/ID/s/3` is the file `work/ID[:2]/ID.s.3`: shards are made once, so no upload costs a directory and its fsync.
+Names: `work/ID/s/3` is the file `work/ID[:2]/ID.s.3`, and `public/ID.txt` is `public/ID[:2]/ID.txt`: shards are made once,
+so no upload costs a directory and its fsync.
 All file work is done in threads, a whole operation in one hop.
 """
 
@@ -20,8 +21,8 @@ from tusfm.ports.checks import Checks
 from tusfm.ports.storage import Pieces, Source
 
 T = TypeVar("T")
-KEY = re.compile(r"(work|files)/[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", re.ASCII)
-TOPS = ("work", "files")
+KEY = re.compile(r"(work|files)/[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*|(public|private)/[A-Za-z0-9_-]+\.[A-Za-z0-9]+", re.ASCII)
+TOPS = ("work", "files", "public", "private")
 
 
 class LocalStorage:
@@ -190,16 +191,18 @@ class LocalStorage:
 
         await self._run(work)
 
-    async def compose(self, sources: Sequence[Source], key: str) -> None:
+    async def compose(self, sources: Sequence[Source], key: str, draft: str | None = None) -> None:
         """Copy stretches of objects into a new one."""
         named = [(self.path(one.key), one.start, one.length) for one in sources]
         target = self.path(key)
-        draft = self.path(f"work/{key.partition('/')[2]}/draft")
+        given = self.path(draft or f"work/{key.partition('/')[2]}/draft")
 
         def work() -> None:
             with files.told("composing a file"):
-                if files.size_of(target) != sum(length for _, _, length in named):
-                    _compose(named, draft, target)
+                if draft is not None:
+                    _compose(named, given, target, os.O_RDWR)
+                elif files.size_of(target) != sum(length for _, _, length in named):
+                    _compose(named, given, target)
 
         await self._run(work)
 
@@ -298,8 +301,8 @@ def _join(paths: list[str], lengths: list[int], target: str) -> None:
         _compose(named, f"{paths[0]}.draft", target)
 
 
-def _compose(sources: Iterable[tuple[str, int, int]], draft: str, target: str) -> None:
-    with files.opened(draft, os.O_RDWR | os.O_CREAT) as fd:
+def _compose(sources: Iterable[tuple[str, int, int]], draft: str, target: str, flags: int = os.O_RDWR | os.O_CREAT) -> None:
+    with files.opened(draft, flags) as fd:
         files.hold(fd)
         os.ftruncate(fd, 0)
         position = 0

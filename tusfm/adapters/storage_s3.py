@@ -5,6 +5,7 @@ Nothing but plain S3 is spoken. What servers do differently is said where it is 
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MIN_PART = 5 * MIB
 READ_BYTES = MIB
 MOST_DELETES = 1000  # keys in one request
 SLOW_SECONDS = 3.0  # a reader that leaves a piece for so long loses its connection, and gets another one when it goes on
+BUCKETS = "MINIO_PRIVATE_BUCKET, MINIO_PUBLIC_BUCKET and TUSFM_S3_BUCKET"
+HEADER = re.compile(r"[!-~]([ -~]*[!-~])?", re.ASCII)
 FAILURES = 5  # of a read in a row without a byte between them
 
 
@@ -33,17 +36,24 @@ FAILURES = 5  # of a read in a row without a byte between them
 class S3Place:
     """Where in the storage this deployment's objects lie, and how they are kept.
 
-    *prefix* ends with a slash. *others* are more buckets that must be there, *public* the one that anyone may read.
+    *prefix* ends with a slash. Keys under `public/` and `private/` lie in these buckets, without the prefix; anyone may read
+    the *public* one. Without them everything lies in *bucket*.
     *encryption* ("AES256", "aws:kms"), *kms_key* and *storage_class* (of files only) are passed through.
     """
 
     bucket: str
     prefix: str = "tusfm/"
-    others: Sequence[str] = ()
     public: str | None = None
+    private: str | None = None
     encryption: str | None = None
     kms_key: str | None = None
     storage_class: str | None = None
+
+    def where(self, key: str) -> tuple[str, str]:
+        """Return the bucket, and the name in it, that a key stands for."""
+        top, _, rest = key.partition("/")
+        bucket = {"public": self.public, "private": self.private}.get(top)
+        return (bucket, rest) if bucket else (self.bucket, self.prefix + key)
 
     def headers(self, key: str) -> dict[str, str]:
         """Return how an object is to be kept, as headers."""
@@ -65,7 +75,7 @@ class S3Place:
 
     def _class_of(self, key: str) -> str | None:
         """Working objects live for minutes, and classes for rare use cost by the month."""
-        return self.storage_class if key.startswith("files/") else None
+        return None if key.startswith("work/") else self.storage_class
 
 
 class S3Storage:
@@ -77,13 +87,12 @@ class S3Storage:
         """Open nothing yet."""
         self._requests = Requests(address)
         self._place = place
-        self._bucket = place.bucket
         self._making: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open the pools, and make missing buckets as soon as the server can be reached."""
         await self._requests.start()
-        buckets = [self._bucket, *self._place.others]
+        buckets = [one for one in (self._place.bucket, self._place.private, self._place.public) if one]
         self._making = asyncio.create_task(s3_buckets.made(self._requests, buckets, self._place.public))
         await asyncio.wait([self._making], timeout=1)
 
@@ -94,38 +103,41 @@ class S3Storage:
             await asyncio.wait([self._making])
         await self._requests.close()
 
-    def _key(self, key: str) -> str:
-        return self._place.prefix + key
+    def _target(self, key: str, **query: str) -> Target:
+        return Target(*self._place.where(key), query)
 
     def _object(self, key: str) -> dict[str, Any]:
-        return {"Bucket": self._bucket, "Key": self._key(key)}
+        bucket, name = self._place.where(key)
+        return {"Bucket": bucket, "Key": name}
 
     async def put(self, key: str, pieces: Pieces) -> None:
         """Write an object; an answer that says so is proof that it is there."""
-        await self._requests.put(Target(self._bucket, self._key(key)), self._place.headers(key), pieces)
+        await self._requests.put(self._target(key), self._place.headers(key), pieces)
 
     async def size(self, key: str) -> int | None:
         """Tell an object's size. A missing bucket answers the same 404 to HEAD as a missing object: ask which it is."""
-        size = await self._requests.size(Target(self._bucket, self._key(key)))
+        size = await self._requests.size(self._target(key))
         if size is None:
-            await self._require_bucket()
+            await self._require_bucket(key)
         return size
 
-    async def _require_bucket(self) -> None:
-        """See that the bucket is there. StorageUnavailable: what was thought to be lost is only away."""
+    async def _require_bucket(self, key: str) -> None:
+        """See that a key's bucket is there. StorageUnavailable: what was thought to be lost is only away."""
+        bucket, _ = self._place.where(key)
         try:
-            await self._requests.call("head_bucket", {"Bucket": self._bucket})
+            await self._requests.call("head_bucket", {"Bucket": bucket})
         except BytesLost as error:
-            msg = f"the bucket {self._bucket} is not there; make it, or look at MINIO_PRIVATE_BUCKET and TUSFM_S3_BUCKET"
+            msg = f"the bucket {bucket} is not there; make it, or look at {BUCKETS}"
             raise StorageUnavailable(msg) from error
 
     @contextlib.asynccontextmanager
-    async def _sure(self) -> AsyncIterator[None]:
-        """Let BytesLost pass only while the bucket is there: some servers say of a missing one that the upload is."""
+    async def _sure(self, *keys: str) -> AsyncIterator[None]:
+        """Let BytesLost pass only while the keys' buckets are there: some servers say of a missing one that the upload is."""
         try:
             yield
         except BytesLost:
-            await self._require_bucket()
+            for key in keys:
+                await self._require_bucket(key)
             raise
 
     async def read(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
@@ -146,8 +158,8 @@ class S3Storage:
 
     async def _stream(self, key: str, start: int, end: int) -> AsyncGenerator[bytes]:
         """Stream from one response, until its end or until the reader has left a piece for too long."""
-        async with self._sure():
-            response = await self._requests.get(Target(self._bucket, self._key(key)), start, end)
+        async with self._sure(key):
+            response = await self._requests.get(self._target(key), start, end)
         loop = asyncio.get_running_loop()
         try:
             if response.content_length != end - start:
@@ -168,36 +180,46 @@ class S3Storage:
         if len(keys) == 1:
             await self._requests.call("delete_object", self._object(keys[0]))
             return
-        for some in in_turns(keys, MOST_DELETES):
-            wanted = {"Objects": [{"Key": self._key(key)} for key in some], "Quiet": True}
-            answer = await self._requests.call("delete_objects", {"Bucket": self._bucket, "Delete": wanted})
-            failed = {one.get("Code", "") for one in answer.get("Errors", ())} - {"NoSuchKey"}
-            if failed:
-                msg = f"the storage does not delete ({', '.join(sorted(failed))})"
-                raise StorageUnavailable(msg)
+        by_bucket: dict[str, list[str]] = {}
+        for bucket, name in map(self._place.where, keys):
+            by_bucket.setdefault(bucket, []).append(name)
+        for bucket, names in by_bucket.items():
+            for some in in_turns(names, MOST_DELETES):
+                await self._delete(bucket, some)
+
+    async def _delete(self, bucket: str, some: Sequence[str]) -> None:
+        wanted = {"Objects": [{"Key": name} for name in some], "Quiet": True}
+        answer = await self._requests.call("delete_objects", {"Bucket": bucket, "Delete": wanted})
+        failed = {one.get("Code", "") for one in answer.get("Errors", ())} - {"NoSuchKey"}
+        if failed:
+            msg = f"the storage does not delete ({', '.join(sorted(failed))})"
+            raise StorageUnavailable(msg)
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
         """List keys, a page at a time."""
-        wanted = {"Bucket": self._bucket, "Prefix": self._key(prefix)}
+        bucket, begin = self._place.where(prefix)
+        wanted = {"Bucket": bucket, "Prefix": begin}
         while True:
             page = await self._requests.call("list_objects_v2", wanted)
             for one in page.get("Contents", ()):
-                yield one["Key"][len(self._place.prefix) :]
+                yield prefix + one["Key"][len(begin) :]
             if not page.get("IsTruncated"):
                 return
             wanted["ContinuationToken"] = page["NextContinuationToken"]
 
-    async def begin(self, key: str) -> str:
+    async def begin(self, key: str, content_type: str | None = None) -> str:
         """Begin a multipart upload. No checksum is declared: MinIO copies no parts into one that has."""
         parameters = {**self._object(key), **self._place.parameters(key)}
+        if content_type is not None and HEADER.fullmatch(content_type):
+            parameters["ContentType"] = content_type
         answer = await self._requests.call("create_multipart_upload", parameters)
         return str(answer["UploadId"])
 
     async def put_part(self, key: str, multipart: str, number: int, pieces: Pieces) -> str:
         """Send a part."""
-        query = {"partNumber": str(number), "uploadId": multipart}
-        async with self._sure():
-            return await self._requests.put(Target(self._bucket, self._key(key), query), {}, pieces)
+        target = self._target(key, partNumber=str(number), uploadId=multipart)
+        async with self._sure(key):
+            return await self._requests.put(target, {}, pieces)
 
     async def copy_part(self, key: str, multipart: str, number: int, source: Source) -> str:
         """Have the server copy a part."""
@@ -208,7 +230,7 @@ class S3Storage:
             "CopySource": self._object(source.key),
             "CopySourceRange": f"bytes={source.start}-{source.start + source.length - 1}",
         }
-        async with self._sure():
+        async with self._sure(key, source.key):
             answer = await self._requests.call("upload_part_copy", parameters, long=True)
         return str(answer["CopyPartResult"]["ETag"])
 
@@ -216,7 +238,7 @@ class S3Storage:
         """Make the object."""
         named = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         parameters = {**self._object(key), "UploadId": multipart, "MultipartUpload": {"Parts": named}}
-        async with self._sure():
+        async with self._sure(key):
             await self._requests.call("complete_multipart_upload", parameters, long=True)
 
     async def abort(self, key: str, multipart: str) -> None:
@@ -226,12 +248,13 @@ class S3Storage:
 
     async def multiparts(self, prefix: str) -> AsyncIterator[tuple[str, str]]:
         """List multipart uploads of the whole bucket and choose, for MinIO takes a prefix for an exact key."""
-        wanted = {"Bucket": self._bucket}
+        bucket, begin = self._place.where(prefix)
+        wanted = {"Bucket": bucket}
         while True:
             page = await self._requests.call("list_multipart_uploads", wanted)
             for one in page.get("Uploads", ()):
-                if one["Key"].startswith(self._key(prefix)):
-                    yield one["Key"][len(self._place.prefix) :], one["UploadId"]
+                if one["Key"].startswith(begin):
+                    yield prefix + one["Key"][len(begin) :], one["UploadId"]
             if not page.get("IsTruncated"):
                 return
             wanted |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
@@ -249,7 +272,8 @@ class S3Storage:
         ]
 
     async def _look(self) -> dict[str, Any]:
-        wanted = {"Bucket": self._bucket, "Prefix": self._key("work/probe/"), "MaxKeys": 1}
+        bucket, begin = self._place.where("work/probe/")
+        wanted = {"Bucket": bucket, "Prefix": begin, "MaxKeys": 1}
         return await self._requests.call("list_objects_v2", wanted)
 
     async def _reached(self) -> None:

@@ -8,7 +8,10 @@
     │   ├── TooLarge             more bytes than the upload, or the deployment, may hold
     │   ├── FinalUpload          a final of a concatenation takes no bytes
     │   ├── BadConcatenation     a final names what is no partial
-    │   └── NotFinished          the bytes are asked for before they are all there
+    │   ├── NotFinished          the bytes are asked for before they are all there
+    │   ├── AlreadyFinished      a file is to be tried again that is there
+    │   ├── StillFinishing       a file is to be tried again that somebody is at
+    │   └── BadLink              a link to a private file is not one that was given out, or its time has passed
     ├── ChecksumMismatch         the bytes are not those that the client meant to send
     ├── Interrupted              the request ends, the upload lives on
     │   ├── Fenced               a newer writer, or a deletion, took the upload
@@ -71,6 +74,30 @@ class BadConcatenation(Refused):
 
 class NotFinished(Refused):
     """The upload's bytes are not all there, or not yet one object."""
+
+
+class AlreadyFinished(Refused):
+    """The file is there; there is nothing to try again."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("The file is finished already.")
+
+
+class StillFinishing(Refused):
+    """The file is being finished; there is nothing to try again yet."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("The file is being finished.")
+
+
+class BadLink(Refused):
+    """The link was not signed by this deployment, or its time has passed."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("This link is not valid, or not any more.")
 
 
 class ChecksumMismatch(TusfmError):

@@ -35,11 +35,12 @@ LIVE = frozenset({State.RECEIVING, State.FINALIZING, State.AVAILABLE})
 
 
 class Role(StrEnum):
-    """What an upload is to a concatenation."""
+    """What an upload is to a concatenation, and whether its bytes come in chunks of any order."""
 
     WHOLE = "whole"
     PARTIAL = "partial"
     FINAL = "final"
+    CHUNKED = "chunked"
 
 
 class ExtentKind(StrEnum):
@@ -77,6 +78,7 @@ class Upload:
 
     Sizes are bytes, times are milliseconds since 1970 by the database's clock, *seen_at* among them.
     *metadata* and *concat* are the headers as the client gave them.
+    *revision* counts the chunks that it was ever given.
     *writer* names the process that receives bytes for it now, and *writer_alive* says whether its heartbeat is fresh.
     """
 
@@ -102,6 +104,7 @@ class Upload:
     expires_at: int | None
     finished_at: int | None
     seen_at: int
+    revision: int = 0
 
     @property
     def expired(self) -> bool:

@@ -6,22 +6,25 @@ tombstone is looked at again by each sweep, for what a lost answer or a late wri
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from tusfm.domain.errors import BytesLost, Fenced, TusfmError, Unavailable
+from tusfm.domain.files import chunk_prefix, upload_of
 from tusfm.domain.upload import State, Upload
 from tusfm.engine.events import Event, event
 from tusfm.engine.finalization import Finalizer
 from tusfm.engine.outbox import Outbox
 from tusfm.engine.writing import Layout
-from tusfm.ports.metadata import Metadata
+from tusfm.ports.chunking import FileMetadata
 from tusfm.ports.storage import MultipartStorage, Storage
 
 DUTY = "sweep"
 FILES_DUTY = "sweep files"
 DAY_SECONDS = 86400.0
 MARKER = "work/marker/"
+CHUNKS = "work/c/"
+FIXED = ("public/", "private/")
 RESUME_SECONDS = 5.0
 BATCH = 500
 
@@ -33,7 +36,7 @@ class Sweep:
 
     def __init__(
         self,
-        metadata: Metadata,
+        metadata: FileMetadata,
         layout: Layout,
         storage: Storage,
         outbox: Outbox,
@@ -59,12 +62,16 @@ class Sweep:
                 log.info("the sweep goes on later: %s", error)
 
     async def sweep(self) -> dict[str, int]:
-        """Do all of it once; returns how many uploads expired, were renewed, freed and buried, and how many objects went."""
+        """Do all of it once, and return what was done.
+
+        How many uploads expired, were renewed, freed and buried, how many chunks were abandoned, how many objects went.
+        """
         done = {
             "expired": await self._expire(),
             "renewed": await self._refresh(),
             "freed": await self._free(),
             "buried": await self._bury(),
+            "abandoned": await self._abandon(),
             "leftovers": await self._leftovers(),
         }
         self._outbox.kick()
@@ -133,6 +140,22 @@ class Sweep:
             return False
         return True
 
+    async def _abandon(self) -> int:
+        """Give up chunks that were on their way for a day, and delete what they, and former keys of files, left."""
+        count = 0
+        for name in await self._metadata.abandoned(BATCH):
+            if await self._metadata.abandon(name):
+                await self._delete([key async for key in self._storage.keys(chunk_prefix(name))])
+                count += 1
+        for upload_id in await self._metadata.outlived(BATCH):
+            await self._delete(await self._metadata.former_keys(upload_id))
+            await self._metadata.forget_keys(upload_id)
+        return count
+
+    async def _delete(self, keys: Sequence[str]) -> None:
+        if keys:
+            await self._storage.delete(keys)
+
     async def _leftovers(self) -> int:
         """Delete what no row names, of uploads that no longer receive or whose epoch is above the key's.
 
@@ -143,7 +166,8 @@ class Sweep:
         count = await self._delete_left("work/", strange=ours)
         if await self._metadata.lead(FILES_DUTY, self._process, DAY_SECONDS):
             count += await self._delete_left("files/", strange=False)
-            count += await self._abort_left()
+            for top in ("files/", *FIXED):
+                count += await self._abort_left(top)
         return count
 
     async def _delete_left(self, prefix: str, *, strange: bool) -> int:
@@ -154,17 +178,20 @@ class Sweep:
                 count += 1
         return count
 
-    async def _abort_left(self) -> int:
+    async def _abort_left(self, prefix: str) -> int:
         count = 0
         if self._multipart is not None:
-            async for key, multipart in self._multipart.multiparts("files/"):
-                upload = await self._metadata.find(_id_in(key))
+            async for key, multipart in self._multipart.multiparts(prefix):
+                upload_id = upload_of(key) if prefix in FIXED else _id_in(key)
+                upload = None if upload_id is None else await self._metadata.find(upload_id)
                 if upload is not None and upload.multipart != multipart and _behind(key, upload):
                     await self._multipart.abort(key, multipart)
                     count += 1
         return count
 
     async def _is_left(self, key: str, *, strange: bool) -> bool:
+        if key.startswith(CHUNKS):
+            return strange and not await self._metadata.known(key[len(CHUNKS) :].partition("/")[0])
         upload = await self._metadata.find(_id_in(key))
         if upload is None:
             return strange
@@ -206,6 +233,8 @@ def _behind(key: str, upload: Upload) -> bool:
     """Tell whether nobody can come to need the key, if the row does not name it: its epoch, or its lease, is over."""
     if upload.state not in {State.RECEIVING, State.FINALIZING}:
         return True
+    if key.startswith(FIXED):
+        return upload.state is State.RECEIVING  # while it is composed, the attempt that comes next ends this one
     *_, kind, last = key.split("/")
     number = last.partition("-")[0]
     present = upload.lease if kind == "l" else upload.epoch

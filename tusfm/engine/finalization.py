@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from tusfm.domain.errors import BytesLost, Fenced, SegmentBusy, Unavailable
 from tusfm.domain.upload import Role, State, Upload
 from tusfm.engine.events import Event, completion, event, finalize
+from tusfm.engine.joining import Joiner
 from tusfm.engine.outbox import Outbox
 from tusfm.engine.writing import Assembled, Layout
 from tusfm.ports.metadata import Metadata
@@ -25,9 +26,10 @@ log = logging.getLogger(__name__)
 class Finalizer:
     """Finishes uploads; its attempts are idempotent, and harmless when two make them at once."""
 
-    def __init__(self, metadata: Metadata, layout: Layout, outbox: Outbox, max_size: int | None) -> None:
-        """Take the ports; *max_size* bounds a final's sum."""
+    def __init__(self, metadata: Metadata, layout: Layout, outbox: Outbox, joiner: Joiner, max_size: int | None) -> None:
+        """Take the ports, and who composes chunks; *max_size* bounds a final's sum."""
         self._metadata = metadata
+        self._joiner = joiner
         self._layout = layout
         self._outbox = outbox
         self._max_size = max_size
@@ -38,13 +40,16 @@ class Finalizer:
         What may pass is not raised: the row keeps the error and the time of the next attempt. A partial that is
         available already is asked after for its finals.
         """
-        upload = await self._taken(upload_id)
-        if upload is None:
-            await self._ripen_finals(upload_id)
-            return
-        with contextlib.suppress(Fenced):
-            async with self._renewed(upload):
-                await self._attempt(upload)
+        again = True
+        while again:
+            upload = await self._taken(upload_id)
+            if upload is None:
+                await self._ripen_finals(upload_id)
+                return
+            again = False
+            with contextlib.suppress(Fenced):
+                async with self._renewed(upload):
+                    again = await self._attempt(upload)
 
     async def _taken(self, upload_id: str) -> Upload | None:
         """Take the lease. A process that is stopped meanwhile may have it already, and lets it go again."""
@@ -58,8 +63,11 @@ class Finalizer:
                     await self._let_go(upload)
             raise
 
-    async def _attempt(self, upload: Upload) -> None:
+    async def _attempt(self, upload: Upload) -> bool:
+        """Make it; True when the next one is due at once."""
         try:
+            if upload.role is Role.CHUNKED:
+                return await self._join(upload)
             made = await self._assemble(upload)
             await self._metadata.publish(upload.id, upload.lease, made.key, completion(upload, upload.offset))
             self._outbox.kick()
@@ -68,6 +76,12 @@ class Finalizer:
             await self._lost(upload, error)
         except (Unavailable, SegmentBusy) as error:
             await self._postpone(upload, str(error))
+        return False
+
+    async def _join(self, upload: Upload) -> bool:
+        again = await self._joiner.join(upload)
+        self._outbox.kick()
+        return again
 
     async def _discard(self, upload: Upload, keys: Sequence[str]) -> None:
         if keys:

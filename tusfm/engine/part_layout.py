@@ -3,21 +3,23 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from tusfm.domain.errors import BytesLost, Fenced
-from tusfm.domain.upload import Extent, ExtentKind, State, Upload
+from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload
 from tusfm.engine.budget import Budget
 from tusfm.engine.composition import CopyPart, GatherPart, plan
+from tusfm.engine.joining import chunk_objects
 from tusfm.engine.multiparts import object_key, part_size, piece_of, turn
 from tusfm.engine.parts import GATHERS_AT_ONCE, MOST_TAILS, PartWriter, tail_key
 from tusfm.engine.stretch import Kept, Stretch
 from tusfm.engine.writing import Assembled, Change, Placement, Position
-from tusfm.ports.metadata import Metadata
+from tusfm.ports.chunking import FileMetadata
 from tusfm.ports.storage import MultipartStorage, Part, Source
 
 DAY_SECONDS = 86400.0  # after which storages are known to abort multipart uploads
+ODD = "A composed object is not there, or has another size."
 COPIES_AT_ONCE = 4  # inside the storage, so they cost this process nothing but a connection each
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,9 @@ class PartLayout:
 
     small = 4 * 1024 * 1024
 
-    def __init__(self, storage: MultipartStorage, metadata: Metadata, budget: Budget, age: float = DAY_SECONDS / 2) -> None:
+    def __init__(
+        self, storage: MultipartStorage, metadata: FileMetadata, budget: Budget, age: float = DAY_SECONDS / 2
+    ) -> None:
         """Take the ports, the memory to work with, and the seconds for which a multipart upload is used."""
         self.age: float | None = age
         self._age = age
@@ -128,30 +132,56 @@ class PartLayout:
 
     async def _begin(self, upload: Upload) -> tuple[str, str]:
         key = f"files/{upload.id}/l/{upload.lease}"
-        multipart = await self._storage.begin(key)
+        return key, await self._record(upload, key, await self._storage.begin(key))
+
+    async def _record(self, upload: Upload, key: str, multipart: str) -> str:
         try:
             await self._metadata.composing(upload.id, upload.lease, key, multipart)
         except Fenced:
             await self._storage.abort(key, multipart)
             raise
-        return key, multipart
+        return multipart
+
+    async def compose_into(self, upload: Upload, sources: Sequence[Source], key: str, content_type: str) -> None:
+        """Copy the sources into a key that attempts share.
+
+        The one before is ended first, and has answered: else its Complete, that slept, would put other bytes there later.
+        Nothing of it is used, and an object of the right size is no proof: it may have another chunk in it.
+        """
+        if upload.multipart and upload.object_key:
+            await self._storage.abort(upload.object_key, upload.multipart)
+        multipart = await self._record(upload, key, await self._storage.begin(key, content_type))
+        steps = plan(sources) or [GatherPart(1, ())]  # an object of one empty part is empty
+        into = _Composition(key, multipart, steps, sum(source.length for source in sources), {})
+        await self._copy(into)
+        await self._storage.complete(key, multipart, into.listed)
+        if await self._storage.size(key) != into.total:
+            raise BytesLost(ODD)
 
     async def _composed(self, upload: Upload, into: "_Composition") -> str:
         """Make the parts that are missing, and the object. BytesLost: a source is gone, or what was begun is."""
+
+        async def done(part: Part) -> None:
+            await self._metadata.composed(upload.id, upload.lease, part)
+
+        await self._copy(into, done)
+        await self._complete(into.key, into.multipart, into.listed, into.total)
+        return into.key
+
+    async def _copy(self, into: "_Composition", done: Callable[[Part], Awaitable[None]] | None = None) -> None:
         at_once = asyncio.Semaphore(COPIES_AT_ONCE)
 
         async def copy(step: CopyPart | GatherPart) -> None:
             async with at_once:
                 part = Part(step.number, await self._compose_part(into.key, into.multipart, step))
-                await self._metadata.composed(upload.id, upload.lease, part)
+                if done is not None:
+                    await done(part)
                 into.parts[part.number] = part
 
         waiting = [copy(step) for step in into.steps if step.number not in into.parts]
         for outcome in await asyncio.gather(*waiting, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
-        await self._complete(into.key, into.multipart, [into.parts[number] for number in sorted(into.parts)], into.total)
-        return into.key
 
     async def _compose_part(self, key: str, multipart: str, step: CopyPart | GatherPart) -> str:
         if isinstance(step, CopyPart):
@@ -172,8 +202,7 @@ class PartLayout:
                 raise
             return
         if await self._storage.size(key) != total:
-            msg = "A composed object is not there, or has another size."
-            raise BytesLost(msg)
+            raise BytesLost(ODD)
 
     async def remove(self, upload: Upload, *, thorough: bool) -> None:
         """Abort what is unfinished, and delete what the row names."""
@@ -181,6 +210,8 @@ class PartLayout:
             await self._storage.abort(upload.object_key, upload.multipart)
         keys = {one.key for one in await self._metadata.extents(upload.id)}
         keys |= {key for key in (upload.object_key, object_key(upload.id, upload.epoch)) if key}
+        if upload.role is Role.CHUNKED:
+            keys |= set(await chunk_objects(self._metadata, upload.id))
         if thorough:
             for prefix in (f"work/{upload.id}/", f"files/{upload.id}/"):
                 keys |= {key async for key in self._storage.keys(prefix)}
@@ -200,6 +231,11 @@ class _Composition:
     steps: Sequence[CopyPart | GatherPart]
     total: int
     parts: dict[int, Part]
+
+    @property
+    def listed(self) -> list[Part]:
+        """The parts in order."""
+        return [self.parts[number] for number in sorted(self.parts)]
 
 
 def _composes(upload: Upload) -> bool:

@@ -4,11 +4,13 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from tusfm.domain.upload import Extent, ExtentKind, State, Upload
+from tusfm.domain.errors import Fenced
+from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload
 from tusfm.engine.budget import Budget
+from tusfm.engine.joining import chunk_objects
 from tusfm.engine.segments import SegmentWriter, hold
 from tusfm.engine.writing import Assembled, Change, Placement, Position
-from tusfm.ports.metadata import Metadata
+from tusfm.ports.chunking import FileMetadata
 from tusfm.ports.storage import AppendingStorage, Source
 
 TIPS = 1000  # newest segments that a process remembers
@@ -20,7 +22,7 @@ class SegmentLayout:
     age: float | None = None
     small = 1024 * 1024
 
-    def __init__(self, storage: AppendingStorage, metadata: Metadata, budget: Budget) -> None:
+    def __init__(self, storage: AppendingStorage, metadata: FileMetadata, budget: Budget) -> None:
         """Take the ports and the memory to work with."""
         self._storage = storage
         self._metadata = metadata
@@ -106,8 +108,27 @@ class SegmentLayout:
         await self._storage.compose(sources, key)
         return key
 
+    async def compose_into(self, upload: Upload, sources: Sequence[Source], key: str, content_type: str) -> None:  # noqa: ARG002  files have none
+        """Copy the sources into a draft of this attempt's own, and give it the name.
+
+        The draft of the one before goes first: that one, should it wake, finds nothing to give the name to.
+        """
+        if upload.multipart:
+            await self._storage.delete([upload.multipart])
+        draft = f"work/{upload.id}/l/{upload.lease}"
+        await self._storage.put(draft, [])
+        try:
+            await self._metadata.composing(upload.id, upload.lease, key, draft)
+        except Fenced:
+            await self._storage.delete([draft])
+            raise
+        await self._storage.compose(sources, key, draft)
+
     async def remove(self, upload: Upload, *, thorough: bool) -> None:  # noqa: ARG002  looking into one folder is cheap
         """Delete all of an upload's files, named by the row or not."""
+        if upload.role is Role.CHUNKED:
+            named = [*await chunk_objects(self._metadata, upload.id), *([upload.object_key] if upload.object_key else [])]
+            await self._storage.delete(named)
         for top in ("work", "files"):
             keys = [key async for key in self._storage.keys(f"{top}/{upload.id}/")]
             if keys:

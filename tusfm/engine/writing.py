@@ -193,6 +193,13 @@ class Layout(Protocol):
     async def compose(self, upload: Upload, sources: Sequence[Source]) -> str:
         """Make the object of a final out of its partials' objects, inside the storage; as for assemble."""
 
+    async def compose_into(self, upload: Upload, sources: Sequence[Source], key: str, content_type: str) -> None:
+        """Make the object of a file in chunks, under a key that all attempts share.
+
+        The attempt before, which the row names, is ended first; this one's is recorded before anything is copied, and it
+        alone writes the key. BytesLost: a source is gone, or the attempt was ended; begin anew. Fenced.
+        """
+
     async def remove(self, upload: Upload, *, thorough: bool) -> None:
         """Delete all that the row names; *thorough*: what late writers and lost answers left of the upload, too."""
 

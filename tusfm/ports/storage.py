@@ -13,7 +13,9 @@ Promises common to both:
 - Deleting or aborting what is not there succeeds.
 - Bytes are handed over as the pieces in which they arrived; an adapter does not join them if it can help it.
 
-Keys are ASCII, `/`-separated, and begin with `work/` (working objects) or `files/` (finished ones).
+Keys are ASCII and `/`-separated. They begin with `work/` (working objects), `files/` (finished ones), or `public/` and
+`private/`: files that others read by their name, `UPLOAD_ID.EXTENSION`, from a storage's own buckets. Their keys are shared
+by the attempts to compose them, so only `complete`, or an appending storage's `compose` with a draft, writes there.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -103,8 +105,12 @@ class AppendingStorage(Storage, Protocol):
         BytesLost when a segment is missing and the object of the whole length is not there.
         """
 
-    async def compose(self, sources: Sequence[Source], key: str) -> None:
-        """Make the object *key* of stretches of other objects, which stay; durable when it returns."""
+    async def compose(self, sources: Sequence[Source], key: str, draft: str | None = None) -> None:
+        """Make the object *key* of stretches of other objects, which stay; durable when it returns.
+
+        With *draft*, the key of an empty object, it is made there and takes the place of what *key* names: a draft that was
+        deleted meanwhile takes no place. BytesLost: a source, or the draft, is gone.
+        """
 
     def path(self, key: str) -> str:
         """The local file of an object, for sendfile."""
@@ -120,8 +126,11 @@ class MultipartStorage(Storage, Protocol):
 
     min_part: int
 
-    async def begin(self, key: str) -> str:
-        """Begin a multipart upload of this key and return the storage's name for it."""
+    async def begin(self, key: str, content_type: str | None = None) -> str:
+        """Begin a multipart upload of this key and return the storage's name for it.
+
+        *content_type* is what the storage tells whoever reads the object from it; one that fits no header is left out.
+        """
 
     async def put_part(self, key: str, multipart: str, number: int, pieces: Pieces) -> str:
         """Store a part, replacing one of the same number; returns its etag once storage has confirmed it."""
