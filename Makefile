@@ -19,11 +19,12 @@ run: $(VENV)/installed page ## serve http://127.0.0.1:8000, with nothing install
 test: $(VENV)/tools page services tests/clients/node_modules/.made ## run every test, with real services and clients
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
-check: $(VENV)/tools ## format, lint, types, layers
+check: $(VENV)/tools ## format, lint, types, layers, docker-compose.yml
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 
 format: $(VENV)/tools ## format the code
 	$(BIN)/ruff format .

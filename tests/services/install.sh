@@ -41,6 +41,10 @@ packages=()
 has chromium || packages+=(chromium)
 has mariadbd || packages+=(mariadb-server)
 has rabbitmq-server || [ -x /usr/sbin/rabbitmq-server ] || packages+=(rabbitmq-server)
+has curl || packages+=(curl)
+has wget || packages+=(wget)
+has haproxy || [ -x /usr/sbin/haproxy ] || packages+=(haproxy)
+has caddy || packages+=(caddy)
 has nginx || [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
 if [ ${#packages[@]} -gt 0 ]; then
     if has apt-get && [ "$(id -u)" = 0 ]; then

@@ -7,8 +7,8 @@ import socket
 import subprocess
 import time
 import urllib.parse
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.servers import free_port
@@ -24,6 +24,8 @@ class Rabbit:
     """A broker that runs."""
 
     address: BrokerAddress
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """With which the broker's own tools find it; empty where the tests did not start it."""
 
     def settings(self, prefix: str) -> dict[str, str]:
         """Return an environment that names it, with a queue and an exchange of the test's own."""
@@ -43,7 +45,6 @@ class RabbitProcess:
         """Take a directory."""
         self._folder = folder
         port = free_port()
-        self.rabbit = Rabbit(BrokerAddress(host="127.0.0.1", port=port, user="guest", password="guest"))
         (folder / "enabled_plugins").write_text("[].\n")
         (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = true\nlog.file = false\n")
         self._epmd_port = free_port()
@@ -62,6 +63,8 @@ class RabbitProcess:
             "RABBITMQ_PID_FILE": str(folder / "rabbitmq.pid"),
             "LANG": "C.UTF-8",
         }
+        address = BrokerAddress(host="127.0.0.1", port=port, user="guest", password="guest")
+        self.rabbit = Rabbit(address, self._environ)
         self._names: subprocess.Popen[bytes] | None = None
         self.process: subprocess.Popen[bytes] | None = None
 

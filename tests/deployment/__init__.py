@@ -1,0 +1,1 @@
+"""What an operator deploys: the files at the top and in deploy/, and the packages."""
