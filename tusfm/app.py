@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from tusfm import wiring
+from tusfm.ports.watching import Worker
 from tusfm.protocol.answers import answering, common_headers, dress, sentence
+from tusfm.protocol.metrics import add_metrics
 from tusfm.protocol.page import add_page
 from tusfm.protocol.tus.handlers import Tus
+from tusfm.protocol.watching import Watching
 from tusfm.protocol.web import Origins, Public
 from tusfm.settings import Settings
 from tusfm.wiring import Engine
@@ -15,17 +18,21 @@ from tusfm.wiring import Engine
 ENGINE = web.AppKey("engine", Engine)
 
 
-def build_app(settings: Settings) -> web.Application:
-    """Build the application; nothing is opened before it starts."""
-    engine = wiring.build(settings)
-    app = web.Application(middlewares=[answering], client_max_size=0)
+def build_app(settings: Settings, worker: Worker | None = None) -> web.Application:
+    """Build the application; nothing is opened before it starts. *worker* None: the process has its port for itself."""
+    engine = wiring.build_watched(settings, worker)
+    watching = Watching(engine.watch, lambda: (engine.budget.used, engine.budget.limit))
+    app = web.Application(middlewares=[watching.middleware, answering], client_max_size=0)
     app[ENGINE] = engine
     app.on_response_prepare.append(dress(_origins(settings)))
     app.on_shutdown.append(_drain)
     app.cleanup_ctx.append(_life)
+    app.cleanup_ctx.append(watching.running)
     Tus(engine.uploads, Public(settings.public_url, settings.behind_proxy)).add_routes(app.router)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _ready)
+    if engine.page is not None:
+        add_metrics(app, watching.told(engine.page), settings.metrics)
     add_page(app)
     return app
 

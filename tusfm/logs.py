@@ -1,15 +1,18 @@
-"""How the log is written: a line an event, for a person or for a machine."""
+"""How the log is written: a line an event, for a person or for a machine; lines of one request bear its id."""
 
 import json
 import logging
 import sys
 import time
+from collections.abc import Mapping
+from contextvars import ContextVar
 
-ESCAPED = {**{code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}, ord("\n"): "\\n"}
+REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
+"""The id of the request that is being answered; tasks that it begins inherit it."""
 
 
 class Text(logging.Formatter):
-    """A line for a person; control characters are escaped, so that no input can forge a line."""
+    """A line for a person; what is not printable is escaped, so that no input can forge a line or steer a terminal."""
 
     default_msec_format = None
 
@@ -19,20 +22,34 @@ class Text(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         """Escape what is written; a traceback keeps its lines."""
-        return super().formatMessage(record).translate(ESCAPED)
+        line = super().formatMessage(record)
+        request = REQUEST.get()
+        if request is not None:
+            line = f"{line} request={request}"
+        return line if line.isprintable() else "".join(map(_escaped, line))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 class Json(logging.Formatter):
-    """A JSON object a line."""
+    """A JSON object a line; nothing but ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write time, level, logger, message and, if there is one, the traceback."""
-        said = {
+        """Write time, level, logger, message and, where there are such, the event's own fields and the traceback."""
+        said: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        request = REQUEST.get()
+        if request is not None:
+            said["request_id"] = request
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, Mapping):
+            said.update(fields)
         if record.exc_info:
             said["traceback"] = self.formatException(record.exc_info)
         return json.dumps(said)
@@ -43,6 +60,8 @@ def configure(shape: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Json() if shape == "json" else Text())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for unseen in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, unseen, False)  # what no line shows need not be found out
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

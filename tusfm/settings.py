@@ -4,6 +4,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 PREFIX = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
 HOST = re.compile(r"[A-Za-z0-9.-]+|[0-9a-fA-F:.]+", re.ASCII)
 NAME = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
+LOOPBACK = "127.0.0.0/8,::1"
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -155,6 +157,17 @@ def _origins(value: str) -> tuple[str, ...] | None:
     return tuple(one.strip().rstrip("/") for one in value.split(",") if one.strip())
 
 
+def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    if value.lower() == "off":
+        return ()
+    wanted = LOOPBACK if value.lower() == "local" else value
+    try:
+        return tuple(ip_network(one.strip(), strict=False) for one in wanted.split(","))
+    except ValueError:
+        msg = "must be local, off, or a comma-separated list of networks such as 10.0.0.0/8"
+        raise ValueError(msg) from None
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def read(value: str) -> str:
         if value.lower() not in choices:
@@ -199,6 +212,12 @@ class Settings:
     )
     log_format: str = _setting("TUSFM_LOG_FORMAT", "text", _one_of("text", "json"), "text, or json: a line an event")
     log_level: str = _setting("TUSFM_LOG_LEVEL", "info", _one_of(*LEVELS), "debug, info, warning or error")
+    log_metadata: bool = _setting(
+        "TUSFM_LOG_METADATA", "0", _flag, "whether events in the log bear the metadata that clients gave"
+    )
+    metrics: tuple[IPv4Network | IPv6Network, ...] = _setting(
+        "TUSFM_METRICS", "local", _networks, "who may read /metrics: local, off, or a comma-separated list of networks"
+    )
     mysql_host: str | None = _setting("MYSQL_HOST", "", _optional, "MySQL or MariaDB instead of SQLite")
     mysql_port: int = _setting("MYSQL_PORT", "3306", _positive, "its port")
     mysql_user: str = _setting("MYSQL_USER", "root", _text, "who we are to it")
@@ -305,7 +324,13 @@ def described(settings: Settings) -> list[tuple[str, str, str]]:
     rows = []
     for one in fields(Settings):
         value = getattr(settings, one.name)
-        shown = "" if value is None else str(value)
+        shown = _shown(value)
         hidden = "***" if one.metadata["secret"] and value else shown
         rows.append((one.metadata["name"], hidden, one.metadata["meaning"]))
     return rows
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)

@@ -26,10 +26,13 @@ log = logging.getLogger("tusfm")
 class Worker:
     """One child process, started again when it dies, at growing pauses if it dies young."""
 
-    def __init__(self, command: list[str], fd: int) -> None:
-        """Take the command line, and the socket's descriptor to pass on."""
-        self._command = command
+    def __init__(self, command: list[str], fd: int, place: int, figures: Path | None) -> None:
+        """Take the command line, the socket's descriptor to pass on, its place, and where workers keep their figures."""
+        told = [] if figures is None else ["--place", str(place), "--figures", str(figures)]
+        self._command = [*command, *told]
         self._fd = fd
+        self._place = place
+        self._figures = figures
         self._pause = FIRST_PAUSE_SECONDS
         self._due = 0.0
         self._born = 0.0
@@ -42,9 +45,16 @@ class Worker:
             self._pause = FIRST_PAUSE_SECONDS if now - self._born > STEADY_SECONDS else self._pause * 2
             self._due = now + min(self._pause, MOST_PAUSE_SECONDS)
             self.end()
+            self._forget_figures()
         if self.process is None and now >= self._due:
             self._born = now
             self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, pass_fds=[self._fd])  # noqa: S603
+
+    def _forget_figures(self) -> None:
+        """Take away what the dead process held at the end; what it had counted stays, and the next one goes on with it."""
+        if self._figures is not None:
+            for held in self._figures.glob(f"gauge_live*_{self._place}.db"):
+                held.unlink(missing_ok=True)
 
     def end(self) -> None:
         """Close our end of the pipe."""
@@ -56,13 +66,20 @@ class Worker:
 class Supervisor:
     """Keeps so many workers running until it is told to stop."""
 
-    def __init__(self, listening: socket.socket, count: int, drain_timeout: float, env_file: Path | None) -> None:
-        """Take the open socket and the number of workers."""
+    def __init__(
+        self,
+        listening: socket.socket,
+        count: int,
+        drain_timeout: float,
+        env_file: Path | None,
+        figures: Path | None,
+    ) -> None:
+        """Take the open socket, the number of workers, and a directory for their figures, if they are to keep any."""
         chosen = [] if env_file is None else ["--env-file", str(env_file)]
         fd = listening.fileno()
         command = [sys.executable, "-m", "tusfm", *chosen, "serve", "--listen-fd", str(fd)]
         os.set_inheritable(fd, True)
-        self._workers = [Worker(command, fd) for _ in range(count)]
+        self._workers = [Worker(command, fd, place, figures) for place in range(count)]
         self._drain_timeout = drain_timeout
         self._stopping = False
 

@@ -32,6 +32,7 @@ from tusfm.engine.writing import Layout
 from tusfm.ports.chunking import FileMetadata
 from tusfm.ports.finalization import EventLog, Finalization
 from tusfm.ports.storage import MultipartStorage, Storage
+from tusfm.ports.watching import UNWATCHED, Watch, Worker
 from tusfm.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class Engine:
     sweep: Sweep
     sweep_every: float
     finalization: Finalization
+    budget: Budget
+    watch: Watch = UNWATCHED
+    page: Callable[[], Awaitable[bytes]] | None = None
+    """What Prometheus reads, if it may."""
     _draining: bool = False
     _migrated: bool = False
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -118,7 +123,21 @@ def build(settings: Settings) -> Engine:
     return assemble(settings, process, metadata, _storage(settings))
 
 
-def _storage(settings: Settings, *, hasty: bool = False) -> LocalStorage | MultipartStorage:
+def build_watched(settings: Settings, worker: Worker | None = None) -> Engine:
+    """Put the engine of a server together, with figures for Prometheus if anybody may read them."""
+    if not settings.metrics:
+        return build(settings)
+    from tusfm.adapters.metadata_watched import WatchedMetadata  # noqa: PLC0415  only a server tells of itself
+    from tusfm.adapters.metrics import Metrics, Page  # noqa: PLC0415  the same
+
+    process, watch = secrets.token_hex(8), Metrics(worker)
+    metadata = WatchedMetadata(database_url(settings), process, settings.mysql_pool, watch)
+    engine = assemble(settings, process, metadata, _storage(settings, watch=watch), watch)
+    engine.page = Page(watch, metadata).text
+    return engine
+
+
+def _storage(settings: Settings, *, hasty: bool = False, watch: Watch = UNWATCHED) -> LocalStorage | MultipartStorage:
     """Choose; *hasty*: somebody looks on, and would rather hear of a failure than have it hidden."""
     if settings.minio_endpoint is None:
         return LocalStorage(data_dir(settings))
@@ -148,10 +167,16 @@ def _storage(settings: Settings, *, hasty: bool = False) -> LocalStorage | Multi
         kms_key=settings.s3_kms_key,
         storage_class=settings.s3_storage_class,
     )
-    return S3Storage(address, place)
+    return S3Storage(address, place, watch)
 
 
-def assemble(settings: Settings, process: str, metadata: FileMetadata, storage: LocalStorage | MultipartStorage) -> Engine:
+def assemble(
+    settings: Settings,
+    process: str,
+    metadata: FileMetadata,
+    storage: LocalStorage | MultipartStorage,
+    watch: Watch = UNWATCHED,
+) -> Engine:
     """Put the engine together on these adapters; the storage's shape decides on the layout."""
     budget = Budget(settings.memory_budget * 15 // 16)  # the rest is for what connections hold on its way
     layout: Layout
@@ -168,14 +193,17 @@ def assemble(settings: Settings, process: str, metadata: FileMetadata, storage: 
         public_bucket=settings.minio_public_bucket,
         private_bucket=settings.minio_private_bucket,
     )
-    finalization, events = _finalization(settings)
+    finalization, events = _finalization(settings, watch)
     dispatcher = Dispatcher(metadata, process, finalization, events)
-    finalizer = Finalizer(metadata, layout, dispatcher, Joiner(metadata, layout, storage, rules), rules.max_size)
+    joiner = Joiner(metadata, layout, storage, rules)
+    finalizer = Finalizer(metadata, layout, dispatcher, joiner, rules.max_size, watch)
     if isinstance(finalization, InlineFinalization):
         finalization.finalize = finalizer.finalize
     presence = Presence(metadata, process, rules.expire_after)
     reader = Reader(metadata, storage, path)
     links = OwnLinks(metadata)
+    sweep = Sweep(metadata, layout, storage, dispatcher, process, multipart)
+    sweep.watch = watch
     return Engine(
         uploads=Uploads(metadata, layout, presence, dispatcher, rules, reader),
         chunks=Chunks(metadata, storage, budget, dispatcher, rules, links, reader),
@@ -184,15 +212,17 @@ def assemble(settings: Settings, process: str, metadata: FileMetadata, storage: 
         presence=presence,
         dispatcher=dispatcher,
         finalizer=finalizer,
-        sweep=Sweep(metadata, layout, storage, dispatcher, process, multipart),
+        sweep=sweep,
         sweep_every=settings.sweep_every,
         finalization=finalization,
+        budget=budget,
+        watch=watch,
     )
 
 
-def _finalization(settings: Settings) -> tuple[Finalization, EventLog]:
+def _finalization(settings: Settings, watch: Watch = UNWATCHED) -> tuple[Finalization, EventLog]:
     if settings.rabbitmq_host is None:
-        return InlineFinalization(), LoggedEvents()
+        return InlineFinalization(watch), LoggedEvents(metadata=settings.log_metadata)
     from tusfm.adapters.broker import Broker  # noqa: PLC0415  slow to load, and often not needed
     from tusfm.adapters.finalization_celery import BrokerEvents, CeleryFinalization, celery_app  # noqa: PLC0415  the same
 

@@ -395,6 +395,25 @@ class TestBetweenProcesses:
             await metadata.commit(Commit(id=upload.id, epoch=9, offset=0, reached=5, messages=[message(upload)]))
         assert await metadata.pending("one", 10) == []
 
+    async def test_a_census_counts_uploads_and_messages(self, metadata: SqlMetadata) -> None:
+        """Every state is there, with how many are in it; the oldest message has an age; what fails again and again shows."""
+        empty = await metadata.census()
+        assert (set(empty.uploads.values()), empty.failing, empty.messages, empty.oldest) == ({0}, 0, 0, 0)
+        upload = await made(metadata)
+        await made(metadata, messages=[message(upload), message(upload)])
+        failing = await finalizing(metadata)
+        for _ in range(3):
+            taken = await metadata.take(failing.id)
+            assert taken is not None
+            await metadata.postpone(failing.id, taken.lease, "away", 0)
+        await metadata.terminate((await made(metadata)).id, None)
+        census = await metadata.census()
+        counts = {state: count for state, count in census.uploads.items() if count}
+        assert counts == {State.RECEIVING: 2, State.FINALIZING: 1, State.TERMINATED: 1}
+        assert set(census.uploads) == set(State)
+        assert (census.failing, census.messages) == (1, 2)
+        assert 0 <= census.oldest < 60
+
 
 class TestDatabase:
     """What the adapter does about the database itself."""

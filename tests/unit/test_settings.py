@@ -42,6 +42,8 @@ def test_defaults_are_the_embedded_stack() -> None:
         ("TUSFM_S3_PREFIX", "a//b"),
         ("TUSFM_PUBLIC_URL", "example.com"),
         ("TUSFM_LOG_FORMAT", "xml"),
+        ("TUSFM_METRICS", "everybody"),
+        ("TUSFM_METRICS", "10.0.0.0/40"),
         ("TUSFM_LOG_LEVEL", "loud"),
     ],
 )

@@ -11,9 +11,9 @@ from tusfm.adapters.databases import database
 from tusfm.adapters.metadata_chunking import ChunkingSql
 from tusfm.adapters.metadata_session import milliseconds
 from tusfm.domain.errors import MetadataUnavailable
-from tusfm.domain.upload import Upload
+from tusfm.domain.upload import State, Upload
 from tusfm.ports.checks import Checks
-from tusfm.ports.metadata import Pending
+from tusfm.ports.metadata import Census, Pending
 
 DAY_MS = 86_400_000
 OTHERS_MS = 5000  # another process's messages are left to it for so long
@@ -38,6 +38,9 @@ PENDING = (
     "SELECT number, written_at, message_id, kind, upload_id, body FROM outbox "
     f"WHERE process = :process OR written_at < {{now}} - {OTHERS_MS} ORDER BY number LIMIT :limit"
 )
+COUNT_UPLOADS = "SELECT state, COUNT(*) FROM uploads GROUP BY state"
+COUNT_FAILING = "SELECT COUNT(*) FROM uploads WHERE state = 'finalizing' AND attempts > 2"
+COUNT_MESSAGES = "SELECT COUNT(*), {now} - MIN(written_at) FROM outbox"
 REVISION = "SELECT version_num FROM tusfm_alembic"
 DEPLOYMENT = "SELECT name, secret FROM deployment"
 
@@ -75,6 +78,21 @@ class SqlMetadata(ChunkingSql):
             return True
 
         return await self.db.write(work)
+
+    async def census(self) -> Census:
+        """Count."""
+
+        def work(connection: Connection) -> Census:
+            counts = {State(row[0]): int(row[1]) for row in self.run(connection, COUNT_UPLOADS)}
+            messages, oldest = self.run(connection, COUNT_MESSAGES).one()
+            return Census(
+                uploads={state: counts.get(state, 0) for state in State},
+                failing=self.run(connection, COUNT_FAILING).scalar_one(),
+                messages=messages,
+                oldest=max(0, oldest or 0) / 1000,
+            )
+
+        return await self.db.read(work)
 
     async def lead(self, name: str, process: str, seconds: float) -> bool:
         """Hold a duty."""

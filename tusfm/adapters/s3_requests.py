@@ -28,6 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tusfm.adapters.s3_errors import Passing, code_in, refusal, translated, unreachable
 from tusfm.domain.errors import BytesLost, StorageUnavailable
 from tusfm.ports.storage import Pieces
+from tusfm.ports.watching import UNWATCHED, Kind, Step, Watch
 
 T = TypeVar("T")
 
@@ -141,9 +142,10 @@ def checksum(pieces: Pieces) -> str:
 class Requests:
     """Sends requests, again while failures may pass and their deadline is not over."""
 
-    def __init__(self, address: S3Address) -> None:
-        """Open nothing yet."""
+    def __init__(self, address: S3Address, watch: Watch = UNWATCHED) -> None:
+        """Open nothing yet; *watch* is told of every attempt."""
         self.address = address
+        self._watch = watch
         self._patience = address.patience
         self._session: AioSession = get_session()
         self._guarded = address.endpoint.startswith("https://")
@@ -203,31 +205,31 @@ class Requests:
         seconds = self._patience.long if long else self._patience.deadline
 
         async def attempt() -> dict[str, Any]:
-            try:
-                async with turn, asyncio.timeout(seconds / TRIES):
-                    answer: dict[str, Any] = await getattr(self._client, operation)(**parameters)
-            except (ClientError, BotoCoreError) as error:
-                raise translated(error) from error
-            except TimeoutError as error:
-                raise unreachable(error) from error
-            return answer
+            with self._watch.step(Step(Kind.S3, operation)):
+                try:
+                    async with turn, asyncio.timeout(seconds / TRIES):
+                        answer: dict[str, Any] = await getattr(self._client, operation)(**parameters)
+                except (ClientError, BotoCoreError) as error:
+                    raise translated(error) from error
+                except TimeoutError as error:
+                    raise unreachable(error) from error
+                return answer
 
         return await self._persist(attempt, seconds)
 
     async def put(self, target: Target, headers: Mapping[str, str], pieces: Pieces) -> str:
         """Send bytes and return the etag. BytesLost, StorageUnavailable, StorageFull."""
         body = Body(pieces)
+        operation = "upload_part" if target.query else "put_object"
         if not self._guarded:
             headers = {**headers, "x-amz-checksum-crc32c": checksum(pieces)}
 
         async def attempt() -> str:
-            async with (
-                self._slot(),
-                self._moving(body),
-                await self._send("PUT", target, headers, UNLIMITED, body) as response,
-            ):
-                self._answered = asyncio.get_running_loop().time()
-                return response.headers.get("ETag", "")
+            async with self._slot():
+                with self._watch.step(Step(Kind.S3, operation)):
+                    async with self._moving(body), await self._send("PUT", target, headers, UNLIMITED, body) as response:
+                        self._answered = asyncio.get_running_loop().time()
+                        return response.headers.get("ETag", "")
 
         return await self._persist(attempt, self._patience.deadline)
 
@@ -273,8 +275,9 @@ class Requests:
 
         async def attempt() -> int | None:
             try:
-                async with await self._send("HEAD", target, {}, limits) as response:
-                    return int(response.headers["Content-Length"])
+                with self._watch.step(Step(Kind.S3, "head_object")):
+                    async with await self._send("HEAD", target, {}, limits) as response:
+                        return int(response.headers["Content-Length"])
             except BytesLost:
                 return None
 
@@ -285,7 +288,12 @@ class Requests:
         patience = self._patience
         limits = aiohttp.ClientTimeout(sock_connect=patience.connect, sock_read=patience.silence, total=None)
         wanted = {"Range": f"bytes={start}-{end - 1}"}
-        return await self._persist(lambda: self._send("GET", target, wanted, limits), patience.deadline)
+
+        async def attempt() -> aiohttp.ClientResponse:
+            with self._watch.step(Step(Kind.S3, "get_object")):
+                return await self._send("GET", target, wanted, limits)
+
+        return await self._persist(attempt, patience.deadline)
 
     async def _send(
         self,

@@ -21,6 +21,7 @@ from tusfm.adapters.s3_requests import Requests, S3Address, Target, in_turns
 from tusfm.domain.errors import BytesLost, StorageUnavailable
 from tusfm.ports.checks import Checks
 from tusfm.ports.storage import Part, Pieces, Source
+from tusfm.ports.watching import UNWATCHED, Watch
 
 MIB = 1024 * 1024
 MIN_PART = 5 * MIB
@@ -83,9 +84,9 @@ class S3Storage:
 
     min_part = MIN_PART
 
-    def __init__(self, address: S3Address, place: S3Place) -> None:
+    def __init__(self, address: S3Address, place: S3Place, watch: Watch = UNWATCHED) -> None:
         """Open nothing yet."""
-        self._requests = Requests(address)
+        self._requests = Requests(address, watch)
         self._place = place
         self._making: asyncio.Task[None] | None = None
 

@@ -8,10 +8,13 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from tusfm import __version__
 from tusfm.commands.outcome import Stop
+from tusfm.ports.watching import Worker
 from tusfm.settings import Settings
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}
@@ -26,6 +29,8 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
     serve.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
     serve.add_argument("--workers", type=_workers, default=1, help="processes that share the port (default: 1)")
     serve.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
+    serve.add_argument("--place", type=int, help=argparse.SUPPRESS)
+    serve.add_argument("--figures", type=Path, help=argparse.SUPPRESS)
     serve.set_defaults(run=run)
 
 
@@ -46,17 +51,30 @@ def _workers(text: str) -> int:
 def run(settings: Settings, options: argparse.Namespace) -> None:
     """Serve until a signal. Stop."""
     if options.listen_fd is not None:
-        _run(settings, socket.socket(fileno=options.listen_fd), announced=True)
+        worker = None if options.figures is None else Worker(options.place, options.figures)
+        _run(settings, socket.socket(fileno=options.listen_fd), watched=True, worker=worker)
         return
     listening = _listen(options.host, options.port)
     _prepare(settings)
     _announce(options, listening)
     if options.workers > 1:
-        from tusfm.supervisor import Supervisor  # noqa: PLC0415  only a parent needs it
-
-        Supervisor(listening, options.workers, settings.drain_timeout, options.env_file).run()
+        _supervise(settings, options, listening)
     else:
         _run(settings, listening)
+
+
+def _supervise(settings: Settings, options: argparse.Namespace, listening: socket.socket) -> None:
+    from tusfm.supervisor import Supervisor  # noqa: PLC0415  only a parent needs it
+
+    with contextlib.ExitStack() as stack:
+        figures = None
+        if settings.metrics:
+            try:
+                figures = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tusfm-")))
+            except OSError as error:
+                msg = f"The workers' figures need a temporary directory: {error.strerror}; set TMPDIR, or TUSFM_METRICS=off."
+                raise Stop(msg) from error
+        Supervisor(listening, options.workers, settings.drain_timeout, options.env_file, figures).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -91,7 +109,7 @@ def _announce(options: argparse.Namespace, listening: socket.socket) -> None:
         log.warning("this address can be reached from other machines, and whoever reaches it may upload")
 
 
-def _run(settings: Settings, listening: socket.socket, *, announced: bool = False) -> None:
+def _run(settings: Settings, listening: socket.socket, *, watched: bool = False, worker: Worker | None = None) -> None:
     with contextlib.suppress(OSError, ValueError):  # each connection takes a descriptor, and shells allow few
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -99,10 +117,10 @@ def _run(settings: Settings, listening: socket.socket, *, announced: bool = Fals
         import uvloop  # noqa: PLC0415  not on every platform
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    asyncio.run(_serving(settings, listening, watched=announced))
+    asyncio.run(_serving(settings, listening, worker, watched=watched))
 
 
-async def _serving(settings: Settings, listening: socket.socket, *, watched: bool) -> None:
+async def _serving(settings: Settings, listening: socket.socket, worker: Worker | None, *, watched: bool) -> None:
     from tusfm.app import build_app, error_headers  # noqa: PLC0415  a supervisor does without
     from tusfm.protocol.server import Runner  # noqa: PLC0415
 
@@ -112,7 +130,7 @@ async def _serving(settings: Settings, listening: socket.socket, *, watched: boo
         loop.add_signal_handler(name, stopped.set)
     if watched:  # standard input is the supervisor's pipe: it ends when the supervisor does
         loop.add_reader(sys.stdin.fileno(), _orphaned, loop, stopped)
-    runner = Runner(build_app(settings), error_headers(settings))
+    runner = Runner(build_app(settings, worker), error_headers(settings))
     await runner.serve(listening)
     await stopped.wait()
     await runner.drain(settings.drain_timeout)

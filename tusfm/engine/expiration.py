@@ -18,6 +18,7 @@ from tusfm.engine.outbox import Outbox
 from tusfm.engine.writing import Layout
 from tusfm.ports.chunking import FileMetadata
 from tusfm.ports.storage import MultipartStorage, Storage
+from tusfm.ports.watching import UNWATCHED, Kind, Step, Watch
 
 DUTY = "sweep"
 FILES_DUTY = "sweep files"
@@ -43,7 +44,11 @@ class Sweep:
         process: str,
         multipart: MultipartStorage | None = None,
     ) -> None:
-        """Take the ports and this process's name; *multipart* is the storage again, if it has multipart uploads."""
+        """Take the ports and this process's name; *multipart* is the storage again, if it has multipart uploads.
+
+        The composition root sets *watch*, where somebody wants to be told of sweeps.
+        """
+        self.watch: Watch = UNWATCHED
         self._metadata = metadata
         self._layout = layout
         self._storage = storage
@@ -66,14 +71,16 @@ class Sweep:
 
         How many uploads expired, were renewed, freed and buried, how many chunks were abandoned, how many objects went.
         """
-        done = {
-            "expired": await self._expire(),
-            "renewed": await self._refresh(),
-            "freed": await self._free(),
-            "buried": await self._bury(),
-            "abandoned": await self._abandon(),
-            "leftovers": await self._leftovers(),
-        }
+        with self.watch.step(Step(Kind.SWEEP, "sweep")):
+            done = {
+                "expired": await self._expire(),
+                "renewed": await self._refresh(),
+                "freed": await self._free(),
+                "buried": await self._bury(),
+                "abandoned": await self._abandon(),
+                "leftovers": await self._leftovers(),
+            }
+        self.watch.swept(done)
         self._outbox.kick()
         return done
 

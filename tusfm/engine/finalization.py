@@ -13,12 +13,15 @@ from tusfm.engine.outbox import Outbox
 from tusfm.engine.writing import Assembled, Layout
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import Source
+from tusfm.ports.watching import UNWATCHED, Kind, Step, Watch
 
 RENEW_SECONDS = 10.0  # a lease lasts 30
 MOST_PAUSE_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.5
 LOST = "The bytes are gone from storage."
 """The error that a row keeps from the first look to the second, 30 seconds later: a storage may take long over a Complete."""
+AGAIN = "again"
+"""What becomes of an attempt that has to begin anew at once."""
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +29,17 @@ log = logging.getLogger(__name__)
 class Finalizer:
     """Finishes uploads; its attempts are idempotent, and harmless when two make them at once."""
 
-    def __init__(self, metadata: Metadata, layout: Layout, outbox: Outbox, joiner: Joiner, max_size: int | None) -> None:
-        """Take the ports, and who composes chunks; *max_size* bounds a final's sum."""
+    def __init__(
+        self,
+        metadata: Metadata,
+        layout: Layout,
+        outbox: Outbox,
+        joiner: Joiner,
+        max_size: int | None,
+        watch: Watch = UNWATCHED,
+    ) -> None:
+        """Take the ports, and who composes chunks; *max_size* bounds a final's sum, *watch* is told of every attempt."""
+        self._watch = watch
         self._metadata = metadata
         self._joiner = joiner
         self._layout = layout
@@ -40,16 +52,17 @@ class Finalizer:
         What may pass is not raised: the row keeps the error and the time of the next attempt. A partial that is
         available already is asked after for its finals.
         """
-        again = True
-        while again:
+        outcome = AGAIN
+        while outcome == AGAIN:
             upload = await self._taken(upload_id)
             if upload is None:
                 await self._ripen_finals(upload_id)
                 return
-            again = False
+            outcome, step = "", Step(Kind.FINALIZATION, upload.role.value)
             with contextlib.suppress(Fenced):
                 async with self._renewed(upload):
-                    again = await self._attempt(upload)
+                    with self._watch.step(step):
+                        outcome = step.outcome = await self._attempt(upload)
 
     async def _taken(self, upload_id: str) -> Upload | None:
         """Take the lease. A process that is stopped meanwhile may have it already, and lets it go again."""
@@ -63,8 +76,8 @@ class Finalizer:
                     await self._let_go(upload)
             raise
 
-    async def _attempt(self, upload: Upload) -> bool:
-        """Make it; True when the next one is due at once."""
+    async def _attempt(self, upload: Upload) -> str:
+        """Make it, and say in a word what became of it."""
         try:
             if upload.role is Role.CHUNKED:
                 return await self._join(upload)
@@ -73,15 +86,16 @@ class Finalizer:
             self._outbox.kick()
             await self._discard(upload, made.needless)
         except BytesLost as error:
-            await self._lost(upload, error)
+            return await self._lost(upload, error)
         except (Unavailable, SegmentBusy) as error:
             await self._postpone(upload, str(error))
-        return False
+            return "postponed"
+        return "available"
 
-    async def _join(self, upload: Upload) -> bool:
+    async def _join(self, upload: Upload) -> str:
         again = await self._joiner.join(upload)
         self._outbox.kick()
-        return again
+        return AGAIN if again else "done"
 
     async def _discard(self, upload: Upload, keys: Sequence[str]) -> None:
         if keys:
@@ -100,14 +114,15 @@ class Finalizer:
             raise BytesLost(msg)
         return Assembled(await self._layout.compose(upload, sources))
 
-    async def _lost(self, upload: Upload, error: BytesLost) -> None:
+    async def _lost(self, upload: Upload, error: BytesLost) -> str:
         log.warning("upload %s: %s (%s)", upload.id, LOST, error)
         if upload.error != LOST:
             await self._metadata.postpone(upload.id, upload.lease, LOST, MOST_PAUSE_SECONDS)
-            return
+            return "postponed"
         message = event(Event.FAILED, upload.id, header=upload.metadata, offset=upload.offset, length=upload.length)
         await self._metadata.fail(upload.id, upload.lease, f"{LOST} {error}", [message])
         self._outbox.kick()
+        return "failed"
 
     async def _postpone(self, upload: Upload, error: str) -> None:
         pause = min(MOST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(upload.attempts, 10))

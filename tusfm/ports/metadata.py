@@ -14,7 +14,7 @@ Promises:
 `protocol.md` of the design is where each condition comes from; the method says it again in its own words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -117,6 +117,19 @@ class Heard:
     epoch: int
     state: State
     wanted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """A deployment at one moment: uploads by state, how many of them could not be finished twice or more often.
+
+    *messages* stand in the outbox, the oldest of them for *oldest* seconds.
+    """
+
+    uploads: Mapping[State, int]
+    failing: int
+    messages: int
+    oldest: float
 
 
 class Receiving(Protocol):
@@ -272,6 +285,9 @@ class Sweeping(Protocol):
 
     async def bury(self, upload_id: str) -> bool:
         """Delete a tombstone that has stood for a day; False when its day is not over."""
+
+    async def census(self) -> Census:
+        """Count the deployment's uploads and messages; its cost grows with their number, by an index."""
 
     async def lead(self, name: str, process: str, seconds: float) -> bool:
         """Hold the named duty (the sweep) for so long; False while another process holds it."""

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
 
+from tusfm import logs
 from tusfm.domain import errors
+from tusfm.ports.watching import CUT
 from tusfm.protocol.tus.errors import AWAY, STATUS, Answer, text
 from tusfm.protocol.tus.headers import VERSION
 from tusfm.protocol.tus.requirements import Refusal
@@ -55,7 +57,7 @@ def preflight_headers(request: web.Request) -> dict[str, str]:
 
 @web.middleware
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Be the outermost middleware: whatever a handler raises becomes an answer, or ends one that has begun."""
+    """Stand between handlers and the outside: whatever a handler raises becomes an answer, or ends one that has begun."""
     try:
         return await handler(request)
     except Exception as error:  # noqa: BLE001  nothing may reach a client but an answer
@@ -91,6 +93,9 @@ def dress(origins: Origins) -> Callable[[web.Request, web.StreamResponse], Await
             response.headers.update(preflight_headers(request))
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
         response.headers[hdrs.SERVER] = "tusfm"
+        request_id = logs.REQUEST.get()
+        if request_id is not None:
+            response.headers["X-Request-ID"] = request_id
         if request.headers.get(hdrs.TRANSFER_ENCODING) or not request.content.is_eof():
             response.headers[hdrs.CONNECTION] = "close"
             response.force_close()  # trailers, and bodies that nobody read, do not mix with the next request
@@ -123,7 +128,7 @@ def _cut(request: web.Request, error: Exception) -> web.Response:
     log.debug("%s %s: %s", request.method, request.path, error)
     if request.transport is not None:
         request.transport.abort()
-    return sentence(HTTP_SERVER_ERROR, AWAY, {})
+    return sentence(CUT, AWAY, {})
 
 
 def _unrouted(error: web.HTTPException) -> web.Response:
