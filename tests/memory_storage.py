@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tusfm.domain.errors import BytesLost, StorageUnavailable
 from tusfm.ports.checks import Checks
+from tusfm.ports.links import Links
 from tusfm.ports.storage import Part, Pieces, Source
 
 READ_BYTES = 1024 * 1024
@@ -27,6 +28,8 @@ class Multipart:
 
 class MemoryStorage:
     """Implements ports.storage.MultipartStorage; several engines may share one."""
+
+    links: Links | None = None
 
     def __init__(self, min_part: int = 5 * 1024 * 1024, most_age: float = float("inf")) -> None:
         """Take the least size of a part that is not the last, and the seconds after which a multipart upload is aborted."""

@@ -7,6 +7,7 @@ from aiohttp import web
 from tusfm import wiring
 from tusfm.ports.watching import Worker
 from tusfm.protocol.answers import answering, common_headers, dress, sentence
+from tusfm.protocol.kept import add_downloads
 from tusfm.protocol.metrics import add_metrics
 from tusfm.protocol.page import add_page
 from tusfm.protocol.tus.handlers import Tus
@@ -33,6 +34,7 @@ def build_app(settings: Settings, worker: Worker | None = None) -> web.Applicati
     app.router.add_get("/readyz", _ready)
     if engine.page is not None:
         add_metrics(app, watching.told(engine.page), settings.metrics)
+    add_downloads(app, engine.chunks)
     add_page(app)
     return app
 

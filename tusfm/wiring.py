@@ -163,6 +163,7 @@ def _storage(settings: Settings, *, hasty: bool = False, watch: Watch = UNWATCHE
         prefix=settings.s3_prefix,
         public=settings.minio_public_bucket,
         private=settings.minio_private_bucket,
+        url=settings.minio_url,
         encryption=settings.s3_encryption,
         kms_key=settings.s3_kms_key,
         storage_class=settings.s3_storage_class,
@@ -201,12 +202,11 @@ def assemble(
         finalization.finalize = finalizer.finalize
     presence = Presence(metadata, process, rules.expire_after)
     reader = Reader(metadata, storage, path)
-    links = OwnLinks(metadata)
     sweep = Sweep(metadata, layout, storage, dispatcher, process, multipart)
     sweep.watch = watch
     return Engine(
         uploads=Uploads(metadata, layout, presence, dispatcher, rules, reader),
-        chunks=Chunks(metadata, storage, budget, dispatcher, rules, links, reader),
+        chunks=Chunks(metadata, storage, budget, dispatcher, rules, storage.links or OwnLinks(metadata), reader),
         metadata=metadata,
         storage=storage,
         presence=presence,

@@ -33,20 +33,27 @@ def test_a_plan_keeps_every_byte_in_order(lengths: list[int]) -> None:
     assert reached == {source.key: source.length for source in sources}
 
 
-@given(st.lists(LENGTHS, max_size=30))
-def test_a_plan_keeps_the_storages_rules(lengths: list[int]) -> None:
-    """All parts but the last have 5 MiB; copies come from sources above 5 MiB and have 5 GiB at most; numbers count up."""
+@given(st.lists(LENGTHS, max_size=30), st.booleans())
+def test_a_plan_keeps_the_storages_rules(lengths: list[int], whole: bool) -> None:  # noqa: FBT001
+    """All parts but the last have 5 MiB; ranges come from sources above 5 MiB and have 5 GiB at most; numbers count up."""
     sources = {f"files/{index}": length for index, length in enumerate(lengths)}
-    steps = plan([Source(key, 0, length) for key, length in sources.items()])
+    steps = plan([Source(key, 0, length, whole) for key, length in sources.items()])
     assert [step.number for step in steps] == list(range(1, len(steps) + 1))
     for step in steps[:-1]:
         assert sum(one.length for one in stretches(step)) >= MIN_PART
     for step in steps:
         if isinstance(step, CopyPart):
-            assert sources[step.source.key] > MIN_PART
+            assert sources[step.source.key] > MIN_PART - step.source.whole
+            assert not step.source.whole or step.source.length == sources[step.source.key]
             assert step.source.length <= MOST_COPY
         else:
             assert sum(one.length for one in step.sources) < 3 * MIN_PART
+
+
+def test_whole_sources_of_the_least_size_are_copied() -> None:
+    """Chunks of 5 MiB, as many clients send them, and a shorter last one: nothing but the last is read."""
+    steps = plan([*(Source(f"files/{index}", 0, MIN_PART, whole=True) for index in range(5)), Source("files/5", 0, 7)])
+    assert [isinstance(step, CopyPart) for step in steps] == [True] * 5 + [False]
 
 
 def test_too_many_parts_are_refused() -> None:

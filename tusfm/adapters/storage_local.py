@@ -18,6 +18,7 @@ from typing import TypeVar
 from tusfm.adapters import local_files as files
 from tusfm.domain.errors import BytesLost, SegmentBusy, StorageUnavailable
 from tusfm.ports.checks import Checks
+from tusfm.ports.links import Links
 from tusfm.ports.storage import Pieces, Source
 
 T = TypeVar("T")
@@ -27,6 +28,8 @@ TOPS = ("work", "files", "public", "private")
 
 class LocalStorage:
     """Implements ports.storage.AppendingStorage."""
+
+    links: Links | None = None
 
     def __init__(self, root: Path, threads: int = 8) -> None:
         """Take the directory; nothing is made before start."""

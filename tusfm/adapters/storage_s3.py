@@ -17,9 +17,11 @@ import aiohttp
 from tusfm.adapters import s3_buckets
 from tusfm.adapters.clocks import compare_clocks
 from tusfm.adapters.s3_errors import unreachable
+from tusfm.adapters.s3_links import S3Links
 from tusfm.adapters.s3_requests import Requests, S3Address, Target, in_turns
 from tusfm.domain.errors import BytesLost, StorageUnavailable
 from tusfm.ports.checks import Checks
+from tusfm.ports.links import Links
 from tusfm.ports.storage import Part, Pieces, Source
 from tusfm.ports.watching import UNWATCHED, Watch
 
@@ -38,7 +40,7 @@ class S3Place:
     """Where in the storage this deployment's objects lie, and how they are kept.
 
     *prefix* ends with a slash. Keys under `public/` and `private/` lie in these buckets, without the prefix; anyone may read
-    the *public* one. Without them everything lies in *bucket*.
+    the *public* one. Without them everything lies in *bucket*. *url* is where browsers see the server, if not where we do.
     *encryption* ("AES256", "aws:kms"), *kms_key* and *storage_class* (of files only) are passed through.
     """
 
@@ -46,6 +48,7 @@ class S3Place:
     prefix: str = "tusfm/"
     public: str | None = None
     private: str | None = None
+    url: str | None = None
     encryption: str | None = None
     kms_key: str | None = None
     storage_class: str | None = None
@@ -88,6 +91,7 @@ class S3Storage:
         """Open nothing yet."""
         self._requests = Requests(address, watch)
         self._place = place
+        self.links: Links | None = S3Links(self._requests, place.url)
         self._making: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -229,8 +233,9 @@ class S3Storage:
             "UploadId": multipart,
             "PartNumber": number,
             "CopySource": self._object(source.key),
-            "CopySourceRange": f"bytes={source.start}-{source.start + source.length - 1}",
         }
+        if not source.whole:
+            parameters["CopySourceRange"] = f"bytes={source.start}-{source.start + source.length - 1}"
         async with self._sure(key, source.key):
             answer = await self._requests.call("upload_part_copy", parameters, long=True)
         return str(answer["CopyPartResult"]["ETag"])

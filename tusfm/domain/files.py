@@ -5,7 +5,7 @@ who may read it and how many chunks it has, and then they are composed.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -113,6 +113,17 @@ def fixed_key(completion: Completion) -> str:
 def upload_of(key: str) -> str | None:
     """Return the upload that a file's key belongs to, None when it is not the key of one."""
     return key.partition("/")[2].partition(".")[0] if KEY_SHAPE.fullmatch(key) else None
+
+
+def as_query(credential: Mapping[str, str], taken: Callable[[str], bool]) -> dict[str, str]:
+    """Return the pairs as they may stand in a link's query: a name that means something there becomes `credential-NAME`."""
+    pairs: dict[str, str] = {}
+    for name, value in credential.items():
+        shown = f"credential-{name}" if taken(name) else name
+        while shown in pairs or (shown != name and shown in credential):
+            shown = f"credential-{shown}"
+        pairs[shown] = value
+    return pairs
 
 
 def status_of(state: State, attempts: int) -> FileStatus | None:

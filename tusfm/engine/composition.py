@@ -1,7 +1,8 @@
 """How an object is composed of others inside a storage: a pure plan from lengths to steps, by AWS's rules.
 
-A part is copied from one source, in ranges of equal length between 5 MiB and 5 GiB, and only from sources above 5 MiB; all
-parts but the last have 5 MiB or more. Small sources are read and gathered, with a neighbour's bytes if they are too few.
+A part is copied from one source, in ranges of equal length between 5 MiB and 5 GiB, and only from sources above 5 MiB, or
+of 5 MiB when they are copied whole; all parts but the last have 5 MiB or more. Small sources are read and gathered, with a
+neighbour's bytes if they are too few.
 """
 
 from collections.abc import Iterable, Sequence
@@ -49,7 +50,7 @@ def plan(sources: Sequence[Source]) -> list[CopyPart | GatherPart]:
             if sum(one.length for one in small) >= MIN_PART:
                 steps.append(GatherPart(len(steps) + 1, tuple(small)))
                 small = []
-        if rest.length > MIN_PART:
+        if rest.length > MIN_PART or (rest.whole and rest.length == MIN_PART):
             for stretch in _ranges(rest):
                 steps.append(CopyPart(len(steps) + 1, stretch))
         elif rest.length:
@@ -71,6 +72,9 @@ def _split(source: Source, length: int) -> tuple[Source, Source]:
 
 def _ranges(source: Source) -> Iterable[Source]:
     """Cut a source into ranges of equal length, or as good as; the last may be shorter by less than their number."""
+    if source.length <= COPY_BYTES:
+        yield source
+        return
     count = -(-source.length // COPY_BYTES)
     step = -(-source.length // count)
     for start in range(0, source.length, step):

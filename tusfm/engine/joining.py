@@ -131,5 +131,8 @@ def _first_gap(chunks: Sequence[Chunk]) -> int:
 
 def _sources(chunks: Sequence[Chunk]) -> list[Source]:
     return [
-        Source(chunk_key(chunk.name, number), 0, size) for chunk in chunks for number, size in enumerate(chunk.sizes) if size
+        Source(chunk_key(chunk.name, number), 0, size, whole=True)
+        for chunk in chunks
+        for number, size in enumerate(chunk.sizes)
+        if size
     ]

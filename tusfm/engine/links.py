@@ -10,24 +10,13 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from tusfm.domain.errors import BadLink, NotFound
-from tusfm.domain.files import File, upload_of
+from tusfm.domain.files import File, as_query, upload_of
 from tusfm.ports.chunking import FileMetadata
 from tusfm.ports.links import LINK_SECONDS
 
 FOLDER = "/download/"
 """What the path of a link begins with, before `BUCKET/UPLOAD_ID.EXTENSION`."""
 EXPIRES, SIGNATURE = "expires", "signature"
-
-
-def renamed(credential: Mapping[str, str], taken: frozenset[str]) -> dict[str, str]:
-    """Return the pairs as they may stand in a query: a name that means something there becomes `credential-NAME`."""
-    pairs: dict[str, str] = {}
-    for name, value in credential.items():
-        shown = f"credential-{name}" if name.lower() in taken else name
-        while shown in pairs or (shown != name and shown in credential):
-            shown = f"credential-{shown}"
-        pairs[shown] = value
-    return pairs
 
 
 class OwnLinks:
@@ -43,7 +32,7 @@ class OwnLinks:
         url = f"{base}{FOLDER}{quote(file.path)}"
         if file.public:
             return url
-        pairs = renamed(file.credential or {}, frozenset({EXPIRES, SIGNATURE}))
+        pairs = as_query(file.credential or {}, {EXPIRES, SIGNATURE}.__contains__)
         query = {**pairs, EXPIRES: str(int(time.time()) + LINK_SECONDS)}
         query[SIGNATURE] = await self._sign(file.path, query)
         return f"{url}?{urlencode(query, errors='replace', quote_via=quote)}"

@@ -23,17 +23,19 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from tusfm.ports.checks import Checks
+from tusfm.ports.links import Links
 
 Pieces: TypeAlias = Sequence[bytes | bytearray | memoryview]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A stretch to compose from: *length* bytes of the object *key*, from byte *start* on."""
+    """A stretch to compose from: *length* bytes of the object *key*, from byte *start* on; *whole* when those are all."""
 
     key: str
     start: int
     length: int
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,9 @@ class Part:
 
 class Storage(Protocol):
     """What every storage can do."""
+
+    links: Links | None
+    """Where others read its files by themselves; None when it serves nobody."""
 
     async def start(self) -> None:
         """Open pools and make what is missing (directories, buckets); a backend that is away is no error here."""
