@@ -1,6 +1,7 @@
 """When what was received becomes durable, and what does not count."""
 
 import asyncio
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tusfm.domain.errors import BodyBroken, StorageUnavailable
 from tusfm.domain.upload import State
 from tusfm.engine import receiving
 from tusfm.engine.appending import Append
+from tusfm.engine.checksums import Checksum
 from tusfm.engine.creating import Creation
 from tusfm.ports.storage import Pieces
 
@@ -88,3 +90,23 @@ async def test_a_part_behind_a_missing_one_does_not_count(tmp_path: Path) -> Non
             await engine.uploads.append(Append(id=made.id, offset=0, body=body))
             stored = await engine.uploads.open(made.id)
             assert b"".join([piece async for piece in stored.read(0, stored.size)]) == data
+
+
+class SlowToBegin(MemoryStorage):
+    """A storage that takes its time over a new multipart upload."""
+
+    async def begin(self, key: str, content_type: str | None = None) -> str:
+        """Begin, once everything else has had its turn."""
+        await asyncio.sleep(0.3)
+        return await super().begin(key, content_type)
+
+
+@pytest.mark.parametrize("checksum", [None, Checksum("sha256", hashlib.sha256(b"x" * 15 * MIB).digest())])
+async def test_a_body_that_is_all_there_waits_for_no_room(tmp_path: Path, checksum: Checksum | None) -> None:
+    """The last bytes of an upload may use the memory up: nothing more comes, so nobody waits, and they travel."""
+    with migrated(tmp_path) as environ:  # with 15 MiB for buffers
+        async with running(environ, SlowToBegin()) as engine, asyncio.timeout(30):
+            made = await engine.uploads.create(Creation(length=15 * MIB))
+            body = PlayedBody([b"x" * MIB] * 15, size=15 * MIB)
+            done = await engine.uploads.append(Append(id=made.id, offset=0, body=body, checksum=checksum))
+            assert done.offset == 15 * MIB

@@ -63,6 +63,7 @@ class Receiver:
         self._verifier = verifier
         self._unhashed: list[bytes] = []
         self._last = b""  # the last byte of the upload, held back until the body has ended (rule P6)
+        self._lacking = body.size  # bytes that are still to come, None when nobody knows
         self._wake = asyncio.Event()
         self._asked: list[asyncio.Future[None]] = []
         self._clock = Clockwork(asyncio.get_running_loop().time())
@@ -145,6 +146,8 @@ class Receiver:
             self.wake()
 
     def _take(self, writer: Writer, piece: bytes) -> None:
+        if self._lacking is not None:
+            self._lacking -= len(piece)
         most = self._limits.most
         reached = writer.fed + len(self._last) + len(piece)
         if most is not None and reached > most:
@@ -164,9 +167,14 @@ class Receiver:
             self.wake()
 
     async def _wait_for_room(self, writer: Writer) -> None:
-        """Leave the sender unread; what has arrived is taken first, for a disconnect would withhold it."""
+        """Leave the sender unread; what has arrived is taken first, for a disconnect would withhold it.
+
+        Who has sent everything needs no room, and nobody would make any: an upload that is all there waits for its end.
+        """
         for piece in self._body.arrived():
             self._take(writer, piece)
+        if self._lacking == 0:
+            return
         self._body.pause()
         self._paused = True
         self.wake()
