@@ -40,8 +40,9 @@ class Stack(Protocol):
 def sweep(stack: Stack) -> None:
     """Sweep once, as `tusfm sweep` does: after DELETE it looks for what a late writer left."""
 
-    async def run() -> list[str]:
-        return [line async for line in wiring.sweep(load(stack.settings), orphans=False)]
+    async def run() -> None:
+        async with wiring.opened(load(stack.settings)) as engine:
+            await engine.sweep.sweep()
 
     apart(run)
 

@@ -26,7 +26,12 @@ class Text(logging.Formatter):
         request = REQUEST.get()
         if request is not None:
             line = f"{line} request={request}"
-        return line if line.isprintable() else "".join(map(_escaped, line))
+        return printable(line)
+
+
+def printable(text: str) -> str:
+    """Escape what is not printable: line ends, terminal sequences, marks that turn the direction of writing."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def _escaped(character: str) -> str:

@@ -324,18 +324,14 @@ def _sentence(error: Exception) -> str:
     return f"{said[:1].upper()}{said[1:]}."
 
 
-async def sweep(settings: Settings, *, orphans: bool) -> AsyncIterator[str]:
-    """Sweep once, and say what was done; or name the files that no row knows. Unusable."""
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Engine]:
+    """Open the engine for a command, without the work that a server does beside requests. Unusable."""
     engine = build(settings)
     await engine.metadata.start()
     await engine.storage.start()
     try:
-        if orphans:
-            async for key in engine.sweep.orphans():
-                yield key
-        else:
-            for what, count in (await engine.sweep.sweep()).items():
-                yield f"{what}: {count}"
+        yield engine
     except TusfmError as error:
         raise Unusable(_sentence(error)) from error
     finally:

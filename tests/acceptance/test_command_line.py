@@ -20,11 +20,12 @@ from tests.services.s3 import S3Server
 from tests.stacks import ProductionStack, migrated
 
 TUSFM = Path(sys.executable).parent / "tusfm"
+ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    environ = {"PATH": os.environ["PATH"], "TUSFM_DATA_DIR": str(folder / "data"), **settings}
+    environ = {**ENVIRON, "TUSFM_DATA_DIR": str(folder / "data"), **settings}
     return subprocess.run(
         [TUSFM, *arguments], cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False
     )
@@ -54,6 +55,10 @@ def test_the_version(tmp_path: Path) -> None:
         (["--env-file", "missing.env", "check"], {}, 2, "missing.env cannot be read"),
         (["sweep"], {}, 1, "run 'tusfm migrate'"),
         (["nonsense"], {}, 2, "invalid choice"),
+        (["uploads", "list"], {}, 1, "run 'tusfm migrate'"),
+        (["uploads", "list", "--older-than", "soon"], {}, 2, "an age is a number of seconds"),
+        (["uploads", "list", "--before", "then"], {}, 2, "a mark is what the page before said"),
+        (["sweep", "--dry-run", "--orphans"], {}, 2, "not allowed with"),
         (["serve", "--port", "0"], {"MINIO_ENDPOINT": "ftp://minio"}, 2, "MINIO_ENDPOINT must be a host"),
         (["serve", "--port", "0"], {"TUSFM_S3_PREFIX": "/"}, 2, "TUSFM_S3_PREFIX must be"),
         (["migrate"], {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": "1"}, 1, "cannot be migrated"),

@@ -1,5 +1,6 @@
 """What the sweep takes, and what it leaves alone."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.engine.bodies import PlayedBody
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
-from tusfm.domain.upload import new_id
+from tusfm.domain.upload import State, new_id
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
 
@@ -33,6 +34,24 @@ async def test_it_takes_what_no_row_names_and_nothing_else(tmp_path: Path, multi
             await engine.uploads.append(Append(id=made.id, offset=30, body=body))
             stored = await engine.uploads.open(made.id)
             assert b"".join([piece async for piece in stored.read(0, 1000)]) == b"x" * 30 + b"y" * 970
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+async def test_a_preview_counts_and_changes_nothing(tmp_path: Path, multipart: bool) -> None:  # noqa: FBT001
+    """What it counts is what a sweep then does."""
+    with migrated(tmp_path) as environ:
+        async with running({**environ, "TUSFM_EXPIRE_AFTER": "0.01"}, MemoryStorage() if multipart else None) as engine:
+            made = await engine.uploads.create(Creation(length=1000))
+            for key in (f"work/{new_id()}/t/1-1", f"work/{new_id()}/t/1-2", f"files/{new_id()}/1"):
+                await engine.storage.put(key, [b"x"])
+            await asyncio.sleep(0.1)
+            seen = [await engine.sweep.preview() for _ in range(2)]
+            assert seen == [{"expired": 1, "renewed": 0, "freed": 0, "abandoned": 0, "leftovers": 2}] * 2
+            row = await engine.metadata.find(made.id)
+            assert row is not None
+            assert row.state is State.RECEIVING
+            done = await engine.sweep.sweep()
+            assert {what: done[what] for what in seen[0]} == seen[0]
 
 
 async def test_another_deployments_working_objects_are_not_ours(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.adapters.migration import migrate
 from tusfm.domain.errors import BadConcatenation, Fenced, MetadataUnavailable, NotFound, TooLarge
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload, new_id
-from tusfm.ports.metadata import Claim, Commit, Message, NewUpload
+from tusfm.ports.metadata import Claim, Commit, Message, NewUpload, Selection
 
 
 @pytest.fixture(params=["sqlite", "mysql"])
@@ -74,6 +74,26 @@ async def finalizing(metadata: SqlMetadata, /, **more: Any) -> Upload:
     assert claimed is not None
     await metadata.commit(Commit(id=upload.id, epoch=1, offset=0, reached=5, state=State.FINALIZING, add=[segment(0, 5)]))
     return upload
+
+
+async def four(metadata: SqlMetadata) -> dict[str, str]:
+    """Make a (100 bytes, an hour old), b (no length yet), c (5 bytes, available) and d (100 bytes); returns their names."""
+    a, b = await made(metadata), await made(metadata, length=None)
+    c = await finalizing(metadata)
+    taken = await metadata.take(c.id)
+    assert taken is not None
+    await metadata.publish(c.id, taken.lease, "files/x/1", ())
+    d = await made(metadata)
+    for seconds, one in enumerate((d, c, b)):
+        await backdate(metadata, one, seconds)
+    await backdate(metadata, a, 3600)
+    return {a.id: "a", b.id: "b", c.id: "c", d.id: "d"}
+
+
+async def backdate(metadata: SqlMetadata, upload: Upload, seconds: int) -> None:
+    """Make an upload older."""
+    statement = f"UPDATE uploads SET created_at = {upload.created_at - seconds * 1000} WHERE id = '{upload.id}'"
+    await metadata.db.write(lambda connection: connection.exec_driver_sql(statement).rowcount)
 
 
 class TestClaims:
@@ -394,6 +414,37 @@ class TestBetweenProcesses:
         with pytest.raises(Fenced):
             await metadata.commit(Commit(id=upload.id, epoch=9, offset=0, reached=5, messages=[message(upload)]))
         assert await metadata.pending("one", 10) == []
+
+    @pytest.mark.parametrize(
+        ("wanted", "found"),
+        [
+            ({}, "dcba"),
+            ({"limit": 2}, "dc"),
+            ({"states": [State.AVAILABLE, State.TERMINATED]}, "c"),
+            ({"smallest": 100}, "da"),
+            ({"largest": 99}, "cb"),
+            ({"smallest": 5, "largest": 5}, "c"),
+            ({"younger": 1000}, "dcb"),
+            ({"older": 1000}, "a"),
+            ({"older": 1000, "states": [State.AVAILABLE]}, ""),
+        ],
+    )
+    async def test_uploads_are_selected_newest_first(self, metadata: SqlMetadata, wanted: dict[str, Any], found: str) -> None:
+        """By state, age and size, alone or together."""
+        made_ids = await four(metadata)
+        uploads = await metadata.select(Selection(**{"limit": 10, **wanted}))
+        assert "".join(made_ids[one.id] for one in uploads) == found
+
+    async def test_pages_leave_nothing_out(self, metadata: SqlMetadata) -> None:
+        """Each page goes on behind the last upload of the one before, those of the same moment too."""
+        names = {(await made(metadata)).id for _ in range(7)}
+        await metadata.db.write(lambda connection: connection.exec_driver_sql("UPDATE uploads SET created_at = 1000"))
+        seen: list[str] = []
+        before = None
+        while page := await metadata.select(Selection(limit=3, before=before)):
+            seen += [one.id for one in page]
+            before = page[-1].created_at, page[-1].id
+        assert (set(seen), len(seen)) == (names, 7)
 
     async def test_a_census_counts_uploads_and_messages(self, metadata: SqlMetadata) -> None:
         """Every state is there, with how many are in it; the oldest message has an age; what fails again and again shows."""

@@ -301,7 +301,7 @@ def _unavailable(error: BaseException) -> MetadataUnavailable:
 def _words(error: BaseException) -> str:
     """Say what went wrong in the driver's words, without the statement and its parameters; for the log."""
     original = getattr(error, "orig", None) or error
-    if isinstance(original, sqlite3.OperationalError) and "no such table" in str(original):
+    if isinstance(original, sqlite3.OperationalError) and str(original).startswith(("no such table", "no such column")):
         return NOT_MIGRATED
     arguments = getattr(original, "args", ())
     if arguments and arguments[0] in ADVICE:

@@ -13,7 +13,7 @@ from tusfm.adapters.metadata_session import milliseconds
 from tusfm.domain.errors import MetadataUnavailable
 from tusfm.domain.upload import State, Upload
 from tusfm.ports.checks import Checks
-from tusfm.ports.metadata import Census, Pending
+from tusfm.ports.metadata import Census, Pending, Selection
 
 DAY_MS = 86_400_000
 OTHERS_MS = 5000  # another process's messages are left to it for so long
@@ -78,6 +78,11 @@ class SqlMetadata(ChunkingSql):
             return True
 
         return await self.db.write(work)
+
+    async def select(self, selection: Selection) -> list[Upload]:
+        """Read the uploads that an operator looks for."""
+        where, values = _chosen(selection)
+        return await self.db.read(lambda connection: self.uploads(connection, where, **values))
 
     async def census(self) -> Census:
         """Count."""
@@ -177,3 +182,24 @@ class SqlMetadata(ChunkingSql):
             return row[0], row[1]
 
         return await self.db.read(work)
+
+
+def _chosen(selection: Selection) -> tuple[str, dict[str, object]]:
+    """Write the end of the statement that selects, and its values."""
+    before = selection.before or (None, None)
+    conditions = {
+        "u.created_at <= {now} - :older": ("older", milliseconds(selection.older)),
+        "u.created_at >= {now} - :younger": ("younger", milliseconds(selection.younger)),
+        "COALESCE(u.upload_length, u.upload_offset) >= :smallest": ("smallest", selection.smallest),
+        "COALESCE(u.upload_length, u.upload_offset) <= :largest": ("largest", selection.largest),
+        "(u.created_at < :created OR u.created_at = :created AND u.id < :before)": ("before", before[1]),
+    }
+    named = {f"state{number}": state.value for number, state in enumerate(selection.states)}
+    wanted = [condition for condition, (_, value) in conditions.items() if value is not None]
+    if named:
+        wanted.append(f"u.state IN ({', '.join(f':{name}' for name in named)})")
+    where = f"WHERE {' AND '.join(wanted)} " if wanted else ""
+    values: dict[str, object] = {name: value for name, value in conditions.values() if value is not None}
+    if selection.before is not None:
+        values["created"] = before[0]
+    return f"{where}ORDER BY u.created_at DESC, u.id DESC LIMIT :limit", {**values, **named, "limit": selection.limit}

@@ -8,8 +8,8 @@ import asyncio
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -131,7 +131,15 @@ class Metrics:
 
     def step(self, step: Step) -> AbstractContextManager[object]:
         """Count and time a step."""
-        return Stopwatch(self._kinds[step.kind], step)
+        stopwatch = Stopwatch(self._kinds[step.kind], step)
+        return self._sweep(stopwatch) if step.kind is Kind.SWEEP else stopwatch
+
+    @contextmanager
+    def _sweep(self, stopwatch: Stopwatch) -> Iterator[None]:
+        """Remember when a sweep ended well."""
+        with stopwatch:
+            yield
+        self._last_sweep.set(time.time())
 
     def received(self, size: int) -> None:
         """Count bytes."""
@@ -149,11 +157,9 @@ class Metrics:
         """Time a wait."""
         self._waits.labels(queue).observe(seconds)
 
-    def swept(self, counts: Mapping[str, int]) -> None:
-        """Count what went, and remember when."""
-        for what, count in counts.items():
-            self._swept.labels(what).inc(count)
-        self._last_sweep.set(time.time())
+    def swept(self, what: str) -> None:
+        """Count it."""
+        self._swept.labels(what).inc()
 
     def stands(self, standing: Standing) -> None:
         """Set what is held now."""

@@ -3,10 +3,14 @@
 import argparse
 import asyncio
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tusfm.commands.outcome import FAILED, Stop
+from tusfm.commands.progress import Progress
 from tusfm.settings import Settings, described
+
+if TYPE_CHECKING:
+    from tusfm.wiring import Engine
 
 
 def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for it
@@ -14,7 +18,9 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
     migrate = commands.add_parser("migrate", help="bring the database to the schema that this version needs")
     migrate.set_defaults(run=_migrate)
     sweep = commands.add_parser("sweep", help="free what expired, once and now")
-    sweep.add_argument("--orphans", action="store_true", help="name files that no row knows; deletes nothing")
+    only = sweep.add_mutually_exclusive_group()
+    only.add_argument("--orphans", action="store_true", help="name files that no row knows; deletes nothing")
+    only.add_argument("--dry-run", action="store_true", help="say how much there is to do; changes nothing")
     sweep.set_defaults(run=_sweep)
     check = commands.add_parser("check", help="tell whether each backend can be reached and written to")
     check.add_argument("--settings", action="store_true", help="print every setting with its value, secrets hidden")
@@ -31,16 +37,19 @@ def _migrate(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def _sweep(settings: Settings, options: argparse.Namespace) -> None:
-    from tusfm import wiring  # noqa: PLC0415  not needed for --help and --version
+    from tusfm.commands import opening  # noqa: PLC0415  not needed for --help and --version
 
-    async def run() -> None:
-        async for line in wiring.sweep(settings, orphans=options.orphans):
-            print(line)
+    async def work(engine: "Engine") -> None:
+        if options.orphans:
+            async for key in engine.sweep.orphans():
+                print(key)
+            return
+        with Progress() as engine.sweep.watch:
+            done = await (engine.sweep.preview() if options.dry_run else engine.sweep.sweep())
+        for what, count in done.items():
+            print(f"{what}: {count}")
 
-    try:
-        asyncio.run(run())
-    except wiring.Unusable as error:
-        raise Stop(str(error)) from error
+    opening.run(settings, work)
 
 
 def _check(settings: Settings, options: argparse.Namespace) -> None:

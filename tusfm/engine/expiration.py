@@ -28,6 +28,7 @@ CHUNKS = "work/c/"
 FIXED = ("public/", "private/")
 RESUME_SECONDS = 5.0
 BATCH = 500
+ALL = 10**9
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,6 @@ class Sweep:
                 "abandoned": await self._abandon(),
                 "leftovers": await self._leftovers(),
             }
-        self.watch.swept(done)
         self._outbox.kick()
         return done
 
@@ -106,6 +106,7 @@ class Sweep:
         )
         row = await self._metadata.expire(upload_id, message)
         if row is not None:
+            self.watch.swept("expired")
             await self._remove(row)
         return row
 
@@ -118,6 +119,7 @@ class Sweep:
             try:
                 await self._metadata.seize(upload.id, upload.epoch)
                 await self._layout.refresh(replace(upload, epoch=upload.epoch + 1))
+                self.watch.swept("renewed")
                 count += 1
             except Fenced:
                 continue
@@ -129,14 +131,16 @@ class Sweep:
         rows = [await self._metadata.free(upload_id) for upload_id in await self._metadata.freeable(BATCH)]
         for row in rows:
             if row is not None:
+                self.watch.swept("freed")
                 await self._remove(row)
         return sum(row is not None for row in rows)
 
     async def _bury(self) -> int:
         count = 0
         for upload in await self._metadata.tombstones(BATCH):
-            if await self._remove(upload):
-                count += await self._metadata.bury(upload.id)
+            if await self._remove(upload) and await self._metadata.bury(upload.id):
+                self.watch.swept("buried")
+                count += 1
         return count
 
     async def _remove(self, row: Upload) -> bool:
@@ -153,6 +157,7 @@ class Sweep:
         for name in await self._metadata.abandoned(BATCH):
             if await self._metadata.abandon(name):
                 await self._delete([key async for key in self._storage.keys(chunk_prefix(name))])
+                self.watch.swept("abandoned")
                 count += 1
         for upload_id in await self._metadata.outlived(BATCH):
             await self._delete(await self._metadata.former_keys(upload_id))
@@ -179,22 +184,34 @@ class Sweep:
 
     async def _delete_left(self, prefix: str, *, strange: bool) -> int:
         count = 0
-        async for key in self._storage.keys(prefix):
-            if not key.startswith(MARKER) and await self._is_left(key, strange=strange):
-                await self._storage.delete([key])
-                count += 1
+        async for key in self._left(prefix, strange=strange):
+            await self._storage.delete([key])
+            self.watch.swept("leftovers")
+            count += 1
         return count
+
+    async def _left(self, prefix: str, *, strange: bool) -> AsyncIterator[str]:
+        async for key in self._storage.keys(prefix):
+            self.watch.swept("looked at")
+            if not key.startswith(MARKER) and await self._is_left(key, strange=strange):
+                yield key
 
     async def _abort_left(self, prefix: str) -> int:
         count = 0
         if self._multipart is not None:
-            async for key, multipart in self._multipart.multiparts(prefix):
-                upload_id = upload_of(key) if prefix in FIXED else _id_in(key)
-                upload = None if upload_id is None else await self._metadata.find(upload_id)
-                if upload is not None and upload.multipart != multipart and _behind(key, upload):
-                    await self._multipart.abort(key, multipart)
-                    count += 1
+            async for key, multipart in self._multiparts_left(self._multipart, prefix):
+                await self._multipart.abort(key, multipart)
+                self.watch.swept("leftovers")
+                count += 1
         return count
+
+    async def _multiparts_left(self, storage: MultipartStorage, prefix: str) -> AsyncIterator[tuple[str, str]]:
+        async for key, multipart in storage.multiparts(prefix):
+            self.watch.swept("looked at")
+            upload_id = upload_of(key) if prefix in FIXED else _id_in(key)
+            upload = None if upload_id is None else await self._metadata.find(upload_id)
+            if upload is not None and upload.multipart != multipart and _behind(key, upload):
+                yield key, multipart
 
     async def _is_left(self, key: str, *, strange: bool) -> bool:
         if key.startswith(CHUNKS):
@@ -206,14 +223,32 @@ class Sweep:
             return False
         return all(extent.key != key for extent in await self._metadata.extents(upload.id))
 
-    async def _marked(self) -> bool:
+    async def _marked(self, *, writes: bool = True) -> bool:
         """Tell whether storage is this deployment's alone; the first to come writes its marker."""
         ours = MARKER + await self._metadata.deployment()
         markers = [key async for key in self._storage.keys(MARKER)]
-        if not markers:
+        if not markers and writes:
             await self._storage.put(ours, [])
-            return True
-        return markers == [ours]
+        return markers in ([], [ours])
+
+    async def preview(self) -> dict[str, int]:
+        """Count what a sweep of everything would do now, and change nothing; tombstones are not counted."""
+        strange = await self._marked(writes=False)
+        left = 0
+        for prefix in ("work/", "files/"):
+            async for _ in self._left(prefix, strange=strange and prefix == "work/"):
+                left += 1
+        if self._multipart is not None:
+            for top in ("files/", *FIXED):
+                async for _ in self._multiparts_left(self._multipart, top):
+                    left += 1
+        return {
+            "expired": len(await self._metadata.overdue(ALL)),
+            "renewed": 0 if self._layout.age is None else len(await self._metadata.worn(self._layout.age, ALL)),
+            "freed": len(await self._metadata.freeable(ALL)),
+            "abandoned": len(await self._metadata.abandoned(ALL)),
+            "leftovers": left,
+        }
 
     async def orphans(self) -> AsyncIterator[str]:
         """Name files that have no row; they are never deleted: another deployment, or a restored database, may own them."""

@@ -78,7 +78,17 @@ class Uploads:
 
         Bytes that cannot be deleted just now are deleted by the sweep.
         """
-        upload = await live(self._metadata, upload_id)
+        await self._end(await live(self._metadata, upload_id))
+
+    async def remove(self, upload_id: str) -> None:
+        """Delete an upload as its operator: one that failed, or whose time has passed, too. NotFound."""
+        upload = await self._metadata.find(upload_id)
+        if upload is None:
+            raise NotFound
+        await self._end(upload)
+
+    async def _end(self, upload: Upload) -> None:
+        upload_id = upload.id
         message = event(
             Event.TERMINATED,
             upload_id,

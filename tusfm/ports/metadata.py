@@ -120,6 +120,23 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which uploads are wanted, the newest first.
+
+    *older* and *younger* are ages in seconds, *smallest* and *largest* bytes of the length, or of what has come while that
+    is not known; *before* is (created_at, id) of the last one that was seen.
+    """
+
+    states: Sequence[State] = ()
+    older: float | None = None
+    younger: float | None = None
+    smallest: int | None = None
+    largest: int | None = None
+    before: tuple[int, str] | None = None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
     """A deployment at one moment: uploads by state, how many of them could not be finished twice or more often.
 
@@ -285,6 +302,9 @@ class Sweeping(Protocol):
 
     async def bury(self, upload_id: str) -> bool:
         """Delete a tombstone that has stood for a day; False when its day is not over."""
+
+    async def select(self, selection: Selection) -> list[Upload]:
+        """Read the uploads that an operator looks for."""
 
     async def census(self) -> Census:
         """Count the deployment's uploads and messages; its cost grows with their number, by an index."""

@@ -81,8 +81,8 @@ class Watch(Protocol):
     def waited(self, queue: str, seconds: float) -> None:
         """Something stood in a queue (outbox, finalization) for so long."""
 
-    def swept(self, counts: Mapping[str, int]) -> None:
-        """A sweep was done; how much of what it freed."""
+    def swept(self, what: str) -> None:
+        """A sweep did one thing: it looked at a key, or something expired, was renewed, freed, buried, or deleted."""
 
     def stands(self, standing: Standing) -> None:
         """See what the process holds now."""
@@ -111,7 +111,7 @@ class Unwatched:
     def waited(self, queue: str, seconds: float) -> None:
         """Forget it."""
 
-    def swept(self, counts: Mapping[str, int]) -> None:
+    def swept(self, what: str) -> None:
         """Forget it."""
 
     def stands(self, standing: Standing) -> None:
