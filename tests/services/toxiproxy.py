@@ -63,6 +63,11 @@ class Proxy:
             toxic = {"type": "timeout", "stream": stream, "attributes": {"timeout": 0}}
             self._toxiproxy.ask("POST", f"/proxies/{self._name}/toxics", {"name": f"stall-{stream}", **toxic})
 
+    def narrow(self, kilobytes: int) -> None:
+        """Let so many kB a second through to the server."""
+        toxic = {"type": "bandwidth", "stream": "upstream", "attributes": {"rate": kilobytes}}
+        self._toxiproxy.ask("POST", f"/proxies/{self._name}/toxics", {"name": "narrow", **toxic})
+
     def delay(self, milliseconds: int) -> None:
         """Slow each answer down."""
         toxic = {"type": "latency", "attributes": {"latency": milliseconds}}
