@@ -11,6 +11,8 @@ import pytest
 
 from tests.memory_storage import MemoryStorage
 from tests.services.s3 import S3Server
+from tusfm.adapters.metadata_sql import SqlMetadata
+from tusfm.adapters.migration import migrate
 from tusfm.adapters.s3_requests import Patience
 from tusfm.adapters.storage_local import LocalStorage
 from tusfm.adapters.storage_s3 import S3Place, S3Storage
@@ -79,3 +81,33 @@ async def multipart(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     """Open each adapter that has multipart uploads."""
     async with opened(request.param, request, tmp_path) as one:
         yield one
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Make a migrated database on each server in turn."""
+    address = f"sqlite:///{tmp_path / 'tusfm.sqlite3'}" if request.param == "sqlite" else request.getfixturevalue("mysql_url")
+    migrate(address)
+    return str(address)
+
+
+@pytest.fixture
+async def metadata(url: str) -> AsyncIterator[SqlMetadata]:
+    """Open it, as one process."""
+    async for one in opened_database(url, "one"):
+        yield one
+
+
+@pytest.fixture
+async def other(url: str) -> AsyncIterator[SqlMetadata]:
+    """Open it, as another process."""
+    async for one in opened_database(url, "two"):
+        yield one
+
+
+async def opened_database(url: str, process: str) -> AsyncIterator[SqlMetadata]:
+    """Open a database, as one process."""
+    one = SqlMetadata(url, process)
+    await one.start()
+    yield one
+    await one.close()

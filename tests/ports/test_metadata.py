@@ -1,7 +1,6 @@
 """The contract of ports.metadata: each transaction, and what each guard keeps out."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,42 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from tests.ports.conftest import opened_database
 from tusfm.adapters.databases import Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
-from tusfm.adapters.migration import migrate
 from tusfm.domain.errors import BadConcatenation, Fenced, MetadataUnavailable, NotFound, TooLarge
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload, new_id
 from tusfm.ports.metadata import Claim, Commit, Message, NewUpload, Selection
-
-
-@pytest.fixture(params=["sqlite", "mysql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Make a migrated database on each server in turn."""
-    address = f"sqlite:///{tmp_path / 'tusfm.sqlite3'}" if request.param == "sqlite" else request.getfixturevalue("mysql_url")
-    migrate(address)
-    return str(address)
-
-
-@pytest.fixture
-async def metadata(url: str) -> AsyncIterator[SqlMetadata]:
-    """Open it, as one process."""
-    async for one in opened(url, "one"):
-        yield one
-
-
-@pytest.fixture
-async def other(url: str) -> AsyncIterator[SqlMetadata]:
-    """Open it, as another process."""
-    async for one in opened(url, "two"):
-        yield one
-
-
-async def opened(url: str, process: str) -> AsyncIterator[SqlMetadata]:
-    """Open a database."""
-    one = SqlMetadata(url, process)
-    await one.start()
-    yield one
-    await one.close()
 
 
 async def made(metadata: SqlMetadata, /, **more: Any) -> Upload:
@@ -479,7 +448,7 @@ class TestDatabase:
         """Without its tables the database is away, says so in a sentence, and `migrated` is False."""
         path = tmp_path / "empty.sqlite3"
         path.touch()
-        async for one in opened(f"sqlite:///{path}", "one"):
+        async for one in opened_database(f"sqlite:///{path}", "one"):
             assert await one.migrated() is False
             with pytest.raises(MetadataUnavailable, match="tusfm migrate"):
                 await one.find(new_id())

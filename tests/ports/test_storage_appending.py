@@ -1,5 +1,7 @@
 """The contract of ports.storage: adapters that append."""
 
+import uuid
+
 import pytest
 
 from tests.ports.conftest import content, file_key
@@ -105,3 +107,26 @@ class TestAppending:
             await appending.compose(sources, key)
             assert await content(appending, key, 0, 9_000_009) == b"bcd" + b"x" * 9_000_000 + b"abcdef"
         assert await appending.size(one) == 6
+
+    async def test_a_draft_takes_the_place_of_what_was_there(self, appending: AppendingStorage) -> None:
+        """Into a draft of its own each attempt composes anew, whatever lies under the key they share."""
+        chunk, key = f"work/c/{uuid.uuid4().hex}/0", f"private/{uuid.uuid4()}.txt"
+        for number, data in enumerate((b"first", b"again", b"")):
+            draft = f"work/{new_id()}/l/{number}"
+            await appending.delete([chunk])
+            await appending.put(chunk, [data])
+            await appending.put(draft, [])
+            await appending.compose([Source(chunk, 0, len(data))], key, draft)
+            assert await content(appending, key, 0, len(data)) == data
+            assert (await appending.size(key), await appending.size(draft)) == (len(data), None)
+
+    async def test_a_draft_that_was_deleted_takes_no_place(self, appending: AppendingStorage) -> None:
+        """Whoever takes a file over deletes the draft before it: that attempt wakes and has nothing to put there."""
+        chunk, key = f"work/c/{uuid.uuid4().hex}/0", f"public/{uuid.uuid4()}.txt"
+        await appending.put(chunk, [b"bytes"])
+        draft = f"work/{new_id()}/l/1"
+        await appending.put(draft, [])
+        await appending.delete([draft])
+        with pytest.raises(BytesLost):
+            await appending.compose([Source(chunk, 0, 5)], key, draft)
+        assert await appending.size(key) is None
