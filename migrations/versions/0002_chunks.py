@@ -5,7 +5,9 @@ It may run again after it died in the middle, for MySQL commits each CREATE by i
 """
 
 import sqlalchemy as sa
+from alembic import op
 
+from migrations.old_service import bring_over
 from migrations.schema import column, index, long_text, name, serial, table, text
 
 revision = "0002"
@@ -17,6 +19,7 @@ def upgrade() -> None:
     column("uploads", sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"))
     _chunks()
     _files()
+    bring_over(op.get_bind())
 
 
 def _chunks() -> None:

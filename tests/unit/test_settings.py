@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
+from tusfm import wiring
 from tusfm.settings import BadSetting, described, load, unknown
 
 
@@ -45,6 +47,9 @@ def test_defaults_are_the_embedded_stack() -> None:
         ("TUSFM_METRICS", "everybody"),
         ("TUSFM_METRICS", "10.0.0.0/40"),
         ("TUSFM_LOG_LEVEL", "loud"),
+        ("APP_MAX_CHUNK_SIZE", "0"),
+        ("MINIO_URL", "minio:9000"),
+        ("TUSFM_LEGACY_STRICT_SIZE", "2"),
     ],
 )
 def test_what_cannot_be_read_is_named(name: str, value: str) -> None:
@@ -77,3 +82,46 @@ def test_misspelt_names_are_found() -> None:
 def test_every_setting_is_described() -> None:
     """Each setting has a name, a value to show and a meaning."""
     assert all(name and meaning for name, _, meaning in described(load({})))
+
+
+OLD_FILE = """
+# the old service's environment file, filled in
+ENV=production
+APP_UPLOAD_DIR=/app/uploads
+APP_MAX_CHUNK_SIZE=10485760
+MINIO_ROOT_USER=minio-root
+MINIO_ROOT_PASSWORD="a root secret"
+MINIO_ACCESS_KEY=access
+MINIO_SECRET_KEY=an access secret
+MINIO_PUBLIC_BUCKET=public
+MINIO_PRIVATE_BUCKET=private
+MINIO_ENDPOINT=minio:9000
+MINIO_URL=http://localhost:9001
+MYSQL_ROOT_PASSWORD=root-secret
+MYSQL_USER=root
+MYSQL_PASSWORD=another
+MYSQL_HOST=db-mysql
+MYSQL_PORT=3306
+MYSQL_DATABASE=filemanager
+MYSQL_TEST_DATABASE=filemanager_test
+RABBITMQ_DEFAULT_USER=user
+RABBITMQ_DEFAULT_PASS=pass
+RABBITMQ_HOST=rabbitmq
+RABBITMQ_PORT=5672
+"""
+
+
+def test_the_old_service_s_file_starts_this_one(tmp_path: Path) -> None:
+    """A filled-in environment file of the service before is read as it is, and names the same backends."""
+    file = tmp_path / ".env"
+    file.write_text(OLD_FILE)
+    settings = load({}, file)
+    assert (settings.minio_endpoint, settings.minio_url) == ("http://minio:9000", "http://localhost:9001")
+    assert (settings.minio_access_key, settings.minio_secret_key) == ("access", "an access secret")
+    assert (settings.minio_public_bucket, settings.minio_private_bucket) == ("public", "private")
+    assert (settings.rabbitmq_host, settings.rabbitmq_user) == ("rabbitmq", "user")
+    assert (settings.max_chunk_size, settings.strict_size) == (10_485_760, False)
+    url = make_url(wiring.database_url(settings))
+    assert (url.username, url.password, url.host, url.database) == ("root", "root-secret", "db-mysql", "filemanager")
+    assert unknown({}) == []
+    wiring.build(settings)  # nothing is opened by it
