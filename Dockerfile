@@ -34,12 +34,11 @@ COPY constraints.txt ./
 RUN python3 -m venv /tools \
     && /tools/bin/pip install -q -c constraints.txt pip setuptools \
     && python3 -m venv --without-pip /opt/tusfm
-ENV PIP="/tools/bin/pip --python /opt/tusfm/bin/python install -q -c constraints.txt --no-build-isolation"
 # The libraries change seldom: they are a layer of their own, made for a package that is still empty.
 COPY pyproject.toml setup.cfg README.md LICENSE ./
 COPY tusfm/__init__.py tusfm/
-RUN /tools/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /tmp . \
-    && $PIP /tmp/tusfm-*.whl
+RUN /tools/bin/pip wheel -q -c constraints.txt --no-build-isolation --wheel-dir /wheels . \
+    && /tools/bin/pip --python /opt/tusfm/bin/python install -q --no-deps /wheels/*.whl
 
 
 FROM build AS page
@@ -52,7 +51,8 @@ COPY compat_api compat_api
 COPY migrations migrations
 COPY tusfm tusfm
 COPY --from=page /src/tusfm/web/dist tusfm/web/dist
-RUN $PIP --no-deps --force-reinstall .
+RUN /tools/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /made . \
+    && /tools/bin/pip --python /opt/tusfm/bin/python install -q --no-deps --force-reinstall /made/*.whl
 
 
 FROM ${PYTHON_IMAGE} AS tusfm
