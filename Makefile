@@ -7,7 +7,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 PAGE_SOURCES := $(wildcard tusfm/web/src/*) tusfm/web/package-lock.json tusfm/web/build.py
 
-.PHONY: help run test check format page bench services clean
+.PHONY: help run test check format docs page bench services clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -30,6 +30,11 @@ format: $(VENV)/tools ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/tools docs/_site/node_modules/.made ## build the documentation into site/; a warning is an error
+	$(BIN)/python -m tests.documentation.configuration
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "open site/index.html"
+
 page: $(VENV)/page ## build the page at /
 
 bench: $(VENV)/tools ## measure, side by side with a bare handler
@@ -39,7 +44,7 @@ services: ## get the services and browsers that the tests need, where this machi
 	tests/services/install.sh
 
 clean: ## remove what the other words made
-	rm -rf $(VENV) build dist *.egg-info tusfm/web/dist tusfm/web/node_modules tests/clients/node_modules
+	rm -rf $(VENV) build dist site *.egg-info tusfm/web/dist tusfm/web/node_modules tests/clients/node_modules docs/_site/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/made:
@@ -52,12 +57,12 @@ $(VENV)/installed: $(VENV)/made setup.cfg constraints.txt
 	@touch $@
 
 $(VENV)/tools: $(VENV)/installed
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]'
 	@touch $@
 
 # A machine that cannot reach npm still gets a server; its page says what is missing.
 $(VENV)/page: $(VENV)/installed $(PAGE_SOURCES)
 	@$(BIN)/python tusfm/web/build.py && touch $@ || [ -z "$$CI" ] || exit 1
 
-tests/clients/node_modules/.made: tests/clients/package-lock.json $(VENV)/page
-	@$(BIN)/python tests/clients/install.py && touch $@ || [ -z "$$CI" ] || exit 1
+tests/clients/node_modules/.made docs/_site/node_modules/.made: %/node_modules/.made: %/package-lock.json $(VENV)/page
+	@$(BIN)/python tests/clients/install.py $* && touch $@ || [ -z "$$CI" ] || exit 1

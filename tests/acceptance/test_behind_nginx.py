@@ -1,9 +1,8 @@
-"""Three processes behind nginx, with the configuration that docs/operations.md offers."""
+"""Three processes behind nginx, with the configuration that deploy/nginx.conf offers."""
 
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import subprocess
 import urllib.error
@@ -21,7 +20,7 @@ from tests.conftest import missing
 from tests.deployments import IN_TURN, Deployment, stack_of
 from tests.servers import free_port
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "operations.md"
+SAMPLE = Path(__file__).parent.parent.parent / "deploy" / "nginx.conf"
 SIZE = int(os.environ.get("TUSFM_TEST_BYTES", "150000000"))
 SPEED = SIZE // 12  # bytes a second: the upload takes twelve seconds
 KILLS = 6
@@ -58,10 +57,8 @@ def behind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Behind]:
 
 
 def configured(deployment: Deployment, port: int, folder: Path) -> str:
-    """Take the configuration out of the page, with this test's ports, and put what Debian has around it."""
-    found = re.search(r"```nginx\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found is not None
-    text = found[1].replace("listen 80;", f"listen 127.0.0.1:{port};")
+    """Take the sample, with this test's ports, and put what Debian has around it."""
+    text = SAMPLE.read_text().replace("listen 80;", f"listen 127.0.0.1:{port};")
     for number, process in enumerate(deployment.processes):
         text = text.replace(f"server 127.0.0.1:800{number};", f"server 127.0.0.1:{process.port};")
     places = "".join(

@@ -1,4 +1,4 @@
-"""Fetch the JavaScript clients that the tests run, at their pinned versions, with whatever Node the page was built with."""
+"""Fetch the JavaScript packages that a folder's lock file pins, with whatever Node the page was built with."""
 
 import sys
 from pathlib import Path
@@ -9,9 +9,9 @@ from tusfm.web.build import BuildError, find_node
 def main() -> None:
     """Fetch, or say in a sentence why not."""
     try:
-        find_node().install(Path(__file__).parent)
+        find_node().install(Path(sys.argv[1]))
     except BuildError as error:
-        sys.exit(f"The JavaScript clients could not be fetched. {error}")
+        sys.exit(f"What {sys.argv[1]} needs could not be fetched. {error}")
 
 
 if __name__ == "__main__":

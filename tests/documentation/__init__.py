@@ -1,0 +1,1 @@
+"""The documentation: what it is made of, and whether it is true."""
