@@ -7,11 +7,11 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 PAGE_SOURCES := $(wildcard tusfm/web/src/*) tusfm/web/package-lock.json tusfm/web/build.py
 
-.PHONY: help run test check format docs page bench services clean
+.PHONY: help run test check format docs page bench bench-quick services clean
 .DEFAULT_GOAL := help
 
 help: ## show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 run: $(VENV)/installed page ## serve http://127.0.0.1:8000, with nothing installed beside it
 	exec $(BIN)/tusfm serve
@@ -37,8 +37,11 @@ docs: $(VENV)/tools docs/_site/node_modules/.made ## build the documentation int
 
 page: $(VENV)/page ## build the page at /
 
-bench: $(VENV)/tools ## measure, side by side with a bare handler
-	$(BIN)/python -m benchmarks.embedded
+bench: $(VENV)/bench services ## measure, side by side with other tus servers; writes docs/performance.md
+	$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-quick: $(VENV)/bench services ## the same in a few minutes, for four workloads; writes nothing
+	$(BIN)/python -m benchmarks --quick
 
 services: ## get the services and browsers that the tests need, where this machine lets us
 	tests/services/install.sh
@@ -58,6 +61,10 @@ $(VENV)/installed: $(VENV)/made setup.cfg constraints.txt
 
 $(VENV)/tools: $(VENV)/installed
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]'
+	@touch $@
+
+$(VENV)/bench: $(VENV)/tools
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
 
 # A machine that cannot reach npm still gets a server; its page says what is missing.
