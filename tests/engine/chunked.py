@@ -53,3 +53,10 @@ async def content(engine: Engine, file: File) -> bytes:
 async def left(engine: Engine) -> list[str]:
     """List working objects, but for markers."""
     return [key async for key in engine.storage.keys("work/") if not key.startswith("work/marker/")]
+
+
+async def freed(engine: Engine) -> None:
+    """Wait until no working object is left: they go a moment after the file is there."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await left(engine):
+            await asyncio.sleep(0.02)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.chunked import DONE, becomes, completed, content, left, send, sent
+from tests.engine.chunked import DONE, becomes, completed, content, freed, left, send, sent
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
 from tusfm.domain.errors import NotFound, StorageUnavailable
@@ -79,7 +79,8 @@ async def test_a_chunk_that_comes_while_the_file_is_composed_counts(environ: dic
         storage.go_on.set()
         done = await becomes(engine, file, *DONE)
         assert (done.status, await content(engine, done)) == (FileStatus.SUCCESS, b"ONEtwo")
-        assert (await left(engine), storage.unfinished) == ([], {})
+        await freed(engine)
+        assert storage.unfinished == {}
 
 
 async def test_an_attempt_that_wakes_late_writes_nothing(environ: dict[str, str]) -> None:
@@ -90,11 +91,12 @@ async def test_an_attempt_that_wakes_late_writes_nothing(environ: dict[str, str]
         await send(second, upload_id, 0, b"ONE")
         execute(environ, "UPDATE uploads SET lease_until = 0")
         await second.finalizer.finalize(upload_id)
-        assert (await second.chunks.file(file.id)).status is FileStatus.SUCCESS
+        await becomes(second, file, FileStatus.SUCCESS)
         storage.go_on.set()
         await asyncio.wait_for(storage.woken.wait(), 10)
         assert await content(second, file) == b"ONEtwo"
-        assert (await left(second), storage.unfinished) == ([], {})
+        await freed(second)
+        assert storage.unfinished == {}
 
 
 async def test_two_workers_at_once_make_one_file(environ: dict[str, str]) -> None:
@@ -134,7 +136,8 @@ async def test_a_storage_that_is_away_is_waited_for(environ: dict[str, str]) -> 
         assert (await engine.chunks.file(file.id)).status is FileStatus.STARTED
         storage.away = False
         assert await content(engine, await becomes(engine, file, *DONE)) == data
-        assert (await left(engine), storage.unfinished) == ([], {})
+        await freed(engine)
+        assert storage.unfinished == {}
 
 
 async def test_a_process_that_is_lost_in_the_middle(environ: dict[str, str]) -> None:
@@ -146,9 +149,10 @@ async def test_a_process_that_is_lost_in_the_middle(environ: dict[str, str]) -> 
         execute(environ, "UPDATE uploads SET lease_until = 0")
         async with running(environ, storage) as engine:
             await engine.finalizer.finalize(upload_id)
-            assert (await engine.chunks.file(file.id)).status is FileStatus.SUCCESS
+            await becomes(engine, file, FileStatus.SUCCESS)
             assert not begun & set(storage.unfinished)
-            assert (await left(engine), storage.unfinished) == ([], {})
+            await freed(engine)
+            assert storage.unfinished == {}
 
 
 async def test_what_was_begun_and_never_written_down_is_swept(environ: dict[str, str]) -> None:
@@ -254,11 +258,11 @@ class TestSweeping:
             assert len(await left(engine)) >= 1
             execute(environ, f"UPDATE intents SET begun_at = begun_at - {DAY_MS + 1000}")
             assert (await engine.sweep.sweep())["abandoned"] == 1
-            assert await left(engine) == []
+            await freed(engine)
             with pytest.raises(StorageUnavailable):
                 await incoming.place(upload_id, 0)
         await engine.sweep.sweep()
-        assert await left(engine) == []
+        await freed(engine)
 
     async def test_chunks_that_nobody_names(self, engine: Engine) -> None:
         """What a crash left goes; what a chunk names stays; under the keys that others read nothing is touched."""
@@ -278,7 +282,7 @@ class TestSweeping:
         file = await becomes(engine, await completed(engine, failed, 2), FileStatus.FAILURE)
         execute(environ, "UPDATE uploads SET expires_at = 1")
         assert (await engine.sweep.sweep())["expired"] == 2
-        assert await left(engine) == []
+        await freed(engine)
         for upload_id in (waiting, failed):
             with pytest.raises(NotFound):
                 await send(engine, upload_id, 1, b"z")

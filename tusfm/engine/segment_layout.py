@@ -126,13 +126,13 @@ class SegmentLayout:
 
     async def remove(self, upload: Upload, *, thorough: bool) -> None:  # noqa: ARG002  looking into one folder is cheap
         """Delete all of an upload's files, named by the row or not."""
-        if upload.role is Role.CHUNKED:
-            named = [*await chunk_objects(self._metadata, upload.id), *([upload.object_key] if upload.object_key else [])]
-            await self._storage.delete(named)
         for top in ("work", "files"):
             keys = [key async for key in self._storage.keys(f"{top}/{upload.id}/")]
             if keys:
                 await self._storage.delete(keys)
+        if upload.role is Role.CHUNKED:
+            named = [*await chunk_objects(self._metadata, upload.id), *([upload.object_key] if upload.object_key else [])]
+            await self._storage.delete(named)
 
     async def discard(self, keys: Sequence[str]) -> None:
         """Delete objects that no row names."""
