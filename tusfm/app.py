@@ -1,11 +1,15 @@
 """The aiohttp application: middlewares, routes, and what lives as long as it does."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
-from tusfm import wiring
+from tusfm import wiring, wiring_access
+from tusfm.engine.upload_links import UploadLinks
+from tusfm.ports.access import Authenticator
 from tusfm.ports.watching import Worker
+from tusfm.protocol.access import Access
 from tusfm.protocol.answers import answering, common_headers, dress, sentence
 from tusfm.protocol.kept import add_downloads
 from tusfm.protocol.metrics import add_metrics
@@ -29,7 +33,11 @@ def build_app(settings: Settings, worker: Worker | None = None) -> web.Applicati
     app.on_shutdown.append(_drain)
     app.cleanup_ctx.append(_life)
     app.cleanup_ctx.append(watching.running)
-    Tus(engine.uploads, Public(settings.public_url, settings.behind_proxy)).add_routes(app.router)
+    authenticator = wiring_access.authenticator(settings, engine.metadata)
+    if authenticator is not None:
+        app.cleanup_ctx.append(_beside(authenticator))
+    access = Access(authenticator, engine.uploads, UploadLinks(engine.metadata), backend_creates=settings.backend_creates)
+    Tus(engine.uploads, Public(settings.public_url, settings.behind_proxy), access).add_routes(app.router)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _ready)
     if engine.page is not None:
@@ -51,6 +59,18 @@ def _origins(settings: Settings) -> Origins:
 async def _life(app: web.Application) -> AsyncIterator[None]:
     async with app[ENGINE].running():
         yield
+
+
+def _beside(authenticator: Authenticator) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Let the authenticator work for as long as the application lives."""
+
+    async def life(_: web.Application) -> AsyncIterator[None]:
+        work = asyncio.create_task(authenticator.run())
+        yield
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    return life
 
 
 async def _drain(app: web.Application) -> None:

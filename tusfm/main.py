@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tusfm import __version__, logs
-from tusfm.commands import put, serve, upkeep, uploads, worker
+from tusfm.commands import access, put, serve, upkeep, uploads, worker
 from tusfm.commands.outcome import FAILED, MISUSED, Stop
 from tusfm.settings import BadSetting, Settings, load, unknown
 
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tusfm {__version__}")
     parser.add_argument("--env-file", type=Path, help=f"read settings from this file (default: {ENV_FILE}, if it is there)")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for word in (serve, worker, upkeep, uploads, put):
+    for word in (serve, worker, upkeep, uploads, put, access):
         word.add(commands)
     return parser
 

@@ -15,6 +15,7 @@ MIB = 1024 * 1024
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 PREFIX = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
 HOST = re.compile(r"[A-Za-z0-9.-]+|[0-9a-fA-F:.]+", re.ASCII)
+MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)", re.ASCII)
 NAME = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
 LOOPBACK = "127.0.0.0/8,::1"
 LEVELS = ("debug", "info", "warning", "error")
@@ -95,6 +96,13 @@ def _url(value: str) -> str | None:
     return value.rstrip("/")
 
 
+def _key_set_url(value: str) -> str | None:
+    if value and urlsplit(value).scheme not in {"http", "https"}:
+        msg = "must be an http or https URL"
+        raise ValueError(msg)
+    return value or None
+
+
 def _endpoint(value: str) -> str | None:
     if not value:
         return None
@@ -168,6 +176,18 @@ def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError(msg) from None
 
 
+def _media_types(value: str) -> tuple[str, ...] | None:
+    types = tuple(one.strip().lower() for one in value.split(",") if one.strip())
+    if not all(MEDIA_TYPE.fullmatch(one) for one in types):
+        msg = "must be media types, such as image/png or image/*, with commas between them"
+        raise ValueError(msg)
+    return types or None
+
+
+def _patterns(value: str) -> tuple[str, ...] | None:
+    return tuple(one.strip() for one in value.split(",") if one.strip()) or None
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def read(value: str) -> str:
         if value.lower() not in choices:
@@ -209,6 +229,32 @@ class Settings:
     behind_proxy: bool = _setting("TUSFM_BEHIND_PROXY", "0", _flag, "whether forwarded headers are believed")
     cors_origins: tuple[str, ...] | None = _setting(
         "TUSFM_CORS_ORIGINS", "*", _origins, "web pages that may upload: a comma-separated list of origins, or *"
+    )
+    auth: str = _setting(
+        "TUSFM_AUTH", "none", _one_of("none", "jwt", "apikey"), "who is let in: none (whoever has the URL), jwt or apikey"
+    )
+    backend_creates: bool = _setting(
+        "TUSFM_BACKEND_CREATES",
+        "1",
+        _flag,
+        "whether an unfinished upload's URL alone is enough to go on with it; 0: every request needs the owner's token",
+    )
+    jwt_key: str = _setting(
+        "TUSFM_JWT_KEY", "", _text, "what tokens are signed with: a secret (HS256), or a public key (PEM)", secret=True
+    )
+    jwt_key_file: str | None = _setting(
+        "TUSFM_JWT_KEY_FILE", "", _optional, "a file of keys instead: a secret, public keys (PEM), or a key set (JWKS)"
+    )
+    jwt_jwks_url: str | None = _setting(
+        "TUSFM_JWT_JWKS_URL", "", _key_set_url, "the address of an identity provider's key set (JWKS) instead"
+    )
+    jwt_audience: str | None = _setting("TUSFM_JWT_AUDIENCE", "", _optional, "what a token's aud must have; empty: anything")
+    jwt_issuer: str | None = _setting("TUSFM_JWT_ISSUER", "", _optional, "what a token's iss must be; empty: anything")
+    allowed_types: tuple[str, ...] | None = _setting(
+        "TUSFM_ALLOWED_TYPES", "", _media_types, "types of files that are taken, as clients name them; empty: all"
+    )
+    allowed_names: tuple[str, ...] | None = _setting(
+        "TUSFM_ALLOWED_NAMES", "", _patterns, "patterns of file names that are taken, such as *.jpg; empty: all"
     )
     log_format: str = _setting("TUSFM_LOG_FORMAT", "text", _one_of("text", "json"), "text, or json: a line an event")
     log_level: str = _setting("TUSFM_LOG_LEVEL", "info", _one_of(*LEVELS), "debug, info, warning or error")
@@ -289,6 +335,9 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
     settings = Settings(**{one.name: _read(one.metadata, values) for one in fields(Settings)})
     if settings.minio_public_bucket in {settings.minio_private_bucket, settings.s3_bucket}:
         msg = "MINIO_PUBLIC_BUCKET must be another bucket than MINIO_PRIVATE_BUCKET and TUSFM_S3_BUCKET: anyone may read it."
+        raise BadSetting(msg)
+    if settings.auth == "jwt" and sum(map(bool, (settings.jwt_key, settings.jwt_key_file, settings.jwt_jwks_url))) != 1:
+        msg = "TUSFM_AUTH=jwt needs one of TUSFM_JWT_KEY, TUSFM_JWT_KEY_FILE and TUSFM_JWT_JWKS_URL."
         raise BadSetting(msg)
     return settings
 

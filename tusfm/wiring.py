@@ -193,6 +193,8 @@ def assemble(
         strict_size=settings.strict_size,
         public_bucket=settings.minio_public_bucket,
         private_bucket=settings.minio_private_bucket,
+        types=settings.allowed_types,
+        names=settings.allowed_names,
     )
     finalization, events = _finalization(settings, watch)
     dispatcher = Dispatcher(metadata, process, finalization, events)

@@ -9,40 +9,12 @@ import pytest
 from sqlalchemy import event
 
 from tests.ports.conftest import opened_database
+from tests.ports.uploads import claim, finalizing, made, message, segment
 from tusfm.adapters.databases import Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import BadConcatenation, Fenced, MetadataUnavailable, NotFound, TooLarge
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload, new_id
-from tusfm.ports.metadata import Claim, Commit, Message, NewUpload, Selection
-
-
-async def made(metadata: SqlMetadata, /, **more: Any) -> Upload:
-    """Create an upload."""
-    return await metadata.create(NewUpload(**{"id": new_id(), "length": 100, "metadata": "", "expires_in": 100, **more}))
-
-
-def claim(upload: Upload, offset: int = 0, **more: Any) -> Claim:
-    """Claim it."""
-    return Claim(**{"id": upload.id, "offset": offset, "writer": "one", "expires_in": 100, **more})
-
-
-def segment(start: int, length: int, key: str = "work/x/s/1") -> Extent:
-    """Make an extent."""
-    return Extent(ExtentKind.SEGMENT, start, length, key)
-
-
-def message(upload: Upload, kind: str = "finalize") -> Message:
-    """Make a message."""
-    return Message(id=new_id(), kind=kind, upload_id=upload.id, body={"a": 1})
-
-
-async def finalizing(metadata: SqlMetadata, /, **more: Any) -> Upload:
-    """Bring an upload to `finalizing`."""
-    upload = await made(metadata, length=5, **more)
-    claimed = await metadata.claim(claim(upload))
-    assert claimed is not None
-    await metadata.commit(Commit(id=upload.id, epoch=1, offset=0, reached=5, state=State.FINALIZING, add=[segment(0, 5)]))
-    return upload
+from tusfm.ports.metadata import Commit, NewUpload, Selection
 
 
 async def four(metadata: SqlMetadata) -> dict[str, str]:
@@ -359,10 +331,10 @@ class TestBetweenProcesses:
 
     async def test_a_duty_is_one_process_s(self, metadata: SqlMetadata, other: SqlMetadata) -> None:
         """One process sweeps at a time; when its time is over another may."""
-        assert await metadata.lead("sweep", "one", 0.2) is True
-        assert (await other.lead("sweep", "two", 10), await metadata.lead("sweep", "one", 0.2)) == (False, True)
-        await asyncio.sleep(0.25)
-        assert await other.lead("sweep", "two", 10) is True
+        assert await metadata.lead("sweep", "one", 1000) is True
+        assert (await other.lead("sweep", "two", 1000), await metadata.lead("sweep", "one", 0)) == (False, True)
+        await asyncio.sleep(0.05)
+        assert await other.lead("sweep", "two", 1000) is True
 
     async def test_messages_are_written_with_the_change_and_go_once_confirmed(
         self, metadata: SqlMetadata, other: SqlMetadata

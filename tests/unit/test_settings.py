@@ -50,6 +50,10 @@ def test_defaults_are_the_embedded_stack() -> None:
         ("APP_MAX_CHUNK_SIZE", "0"),
         ("MINIO_URL", "minio:9000"),
         ("TUSFM_LEGACY_STRICT_SIZE", "2"),
+        ("TUSFM_AUTH", "password"),
+        ("TUSFM_AUTH", "jwt"),
+        ("TUSFM_ALLOWED_TYPES", "png"),
+        ("TUSFM_JWT_JWKS_URL", "ftp://id.example"),
     ],
 )
 def test_what_cannot_be_read_is_named(name: str, value: str) -> None:

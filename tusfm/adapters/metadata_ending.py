@@ -42,6 +42,7 @@ END = (
     "ended_at = {now} WHERE id = :id"
 )
 TERMINATE = END + " AND state IN ('receiving', 'finalizing', 'available', 'failed')"
+TERMINATE_UNFINISHED = END + " AND state = 'receiving'"
 OVERDUE = (
     " AND (state IN ('receiving', 'failed') AND expires_at < {now} "
     "OR state = 'available' AND role = 'partial' AND expires_at < {now} AND NOT EXISTS ("
@@ -60,7 +61,7 @@ FINALS = (
     "WHERE p.partial_id = :id AND f.state = 'receiving'"
 )
 LOCK_PARTIALS = (
-    "SELECT id, state, role, upload_offset, upload_length, expires_at < {now} FROM uploads "
+    "SELECT id, state, role, upload_offset, upload_length, expires_at < {now}, owner FROM uploads "
     "WHERE id IN (SELECT partial_id FROM partials WHERE final_id = :id) ORDER BY id {for_update}"
 )
 PARTIAL_OF = "SELECT partial_id FROM partials WHERE final_id = :id ORDER BY position"
@@ -69,6 +70,7 @@ SAME_LIST = (
     "SELECT id FROM uploads WHERE list_digest = :digest AND id <> :id "
     "AND state IN ('receiving', 'finalizing', 'available') LIMIT 1"
 )
+SIZE_LIMIT = "SELECT size_limit FROM uploads WHERE id = :id"
 SET_LENGTH = "UPDATE uploads SET upload_length = :length WHERE id = :id"
 RIPEN = (
     "UPDATE uploads SET state = :state, upload_length = :length, upload_offset = :offset, epoch = epoch + 1, "
@@ -179,9 +181,9 @@ class EndingSql(ReceivingSql):
         statement = f"SELECT id FROM uploads WHERE state = 'finalizing' AND id IN ({marks})"
         return set(upload_ids) - set(await self._ids(statement, **names))
 
-    async def terminate(self, upload_id: str, message: Message | None) -> Upload | None:
+    async def terminate(self, upload_id: str, message: Message | None, *, finished: bool = True) -> Upload | None:
         """End an upload for good."""
-        return await self._end(upload_id, TERMINATE, State.TERMINATED, message)
+        return await self._end(upload_id, TERMINATE if finished else TERMINATE_UNFINISHED, State.TERMINATED, message)
 
     async def expire(self, upload_id: str, message: Message | None) -> Upload | None:
         """End one whose time has passed."""
@@ -222,7 +224,7 @@ class EndingSql(ReceivingSql):
 
         def work(connection: Connection) -> Upload:
             self._insert_final(connection, new, partials, digest)
-            length = self._judge_partials(connection, new.id, partials, limit)
+            length = self._judge_partials(connection, new, partials, limit)
             same = self.run(connection, SAME_LIST, digest=digest, id=new.id).scalar()
             if same is not None:
                 raise _Same(same)
@@ -244,14 +246,16 @@ class EndingSql(ReceivingSql):
     def _judge_partials(
         self,
         connection: Connection,
-        final_id: str,
+        new: NewUpload,
         partials: Sequence[str],
         limit: int | None,
     ) -> int | None:
         """Lock the partials' rows and look at them; returns the sum of their lengths once all are known."""
-        found = {row[0]: row for row in self.run(connection, LOCK_PARTIALS, id=final_id)}
+        found = {row[0]: row for row in self.run(connection, LOCK_PARTIALS, id=new.id)}
         for partial in partials:
-            _, state, role, _, _, overdue = found.get(partial, (None, None, None, None, None, None))
+            _, state, role, _, _, overdue, owner = found.get(partial, (None,) * 7)
+            if new.owner is not None and owner != new.owner:
+                raise NotFound("A partial upload is not there, or not any more.")
             if state not in {State.RECEIVING, State.AVAILABLE, State.FINALIZING}:
                 raise NotFound("A partial upload is not there, or not any more.")
             if overdue and state == State.RECEIVING:
@@ -292,7 +296,8 @@ class EndingSql(ReceivingSql):
             if any(one not in found or found[one][1] != State.AVAILABLE for one in order):
                 return False
             size = sum(found[one][3] for one in order)
-            fits = limit is None or size <= limit
+            most = self._least(limit, self.run(connection, SIZE_LIMIT, id=final_id).scalar())
+            fits = most is None or size <= most
             ripened = self.run(
                 connection,
                 RIPEN,
@@ -300,7 +305,7 @@ class EndingSql(ReceivingSql):
                 state=(State.FINALIZING if fits else State.FAILED).value,
                 length=size,
                 offset=size if fits else 0,
-                error=None if fits else f"Its partial uploads have {size} bytes, over the maximum of {limit}.",
+                error=None if fits else f"Its partial uploads have {size} bytes, over the maximum of {most}.",
             )
             if ripened.rowcount != 1 or not fits:
                 return False
@@ -308,6 +313,9 @@ class EndingSql(ReceivingSql):
             return True
 
         return await self.db.write(work)
+
+    def _least(self, *limits: int | None) -> int | None:
+        return min((limit for limit in limits if limit is not None), default=None)
 
     async def freeable(self, limit: int) -> list[str]:
         """Find partials that have served."""

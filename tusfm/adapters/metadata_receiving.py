@@ -13,17 +13,19 @@ from tusfm.ports.metadata import Claim, Commit, Heard, Message, NewUpload
 
 CREATE = (
     "INSERT INTO uploads (id, state, role, epoch, upload_offset, upload_length, metadata, concat, object_key, next_part, "
-    "writer, answers, wanted, lease, attempts, created_at, expires_at, list_digest) "
+    "writer, answers, wanted, lease, attempts, created_at, expires_at, list_digest, owner, size_limit, lifetime) "
     "VALUES (:id, :state, :role, :epoch, 0, :length, :metadata, :concat, :key, 1, :writer, :answers, 0, 0, 0, "
-    "{now}, {now} + :expires, :list_digest)"
+    "{now}, {now} + :expires, :list_digest, :owner, :size_limit, :lifetime)"
 )
 CLAIM = (
     "UPDATE uploads SET epoch = epoch + 1, writer = :writer, answers = :answers, wanted = 0, "
-    "upload_length = COALESCE(upload_length, :length), expires_at = {now} + :expires "
+    "upload_length = COALESCE(upload_length, :length), expires_at = {now} + COALESCE(lifetime, :expires) "
     "WHERE id = :id AND state = 'receiving' AND role <> 'final' AND upload_offset = :offset "
     "AND (expires_at IS NULL OR expires_at > {now}) "
     "AND (upload_length IS NULL OR upload_length >= :reached) "
     "AND (upload_length IS NOT NULL OR :limit IS NULL OR :limit >= :reached) "
+    "AND (upload_length IS NOT NULL OR size_limit IS NULL OR size_limit >= :reached) "
+    "AND (:length IS NULL OR size_limit IS NULL OR size_limit >= :length) "
     "AND (:length IS NULL OR (:length > :offset AND (upload_length IS NULL OR upload_length = :length)))"
 )
 COMMIT = (
@@ -54,7 +56,9 @@ WORN = (
     "ORDER BY u.multipart_at LIMIT :limit"
 )
 RELEASE = "UPDATE uploads SET writer = NULL, wanted = 0 WHERE id = :id AND epoch = :epoch"
-TOUCH = "UPDATE uploads SET expires_at = {now} + :expires WHERE writer = :process AND expires_at IS NOT NULL"
+TOUCH = (
+    "UPDATE uploads SET expires_at = {now} + COALESCE(lifetime, :expires) WHERE writer = :process AND expires_at IS NOT NULL"
+)
 LOSE = "UPDATE uploads SET state = 'failed', epoch = epoch + 1, writer = NULL, error = :error, ended_at = {now}" + UNDER_EPOCH
 ASK = "UPDATE uploads SET wanted = 1 WHERE id = :id AND state = 'receiving' AND writer IS NOT NULL AND answers = 1"
 HEARD = "SELECT id, epoch, state, wanted FROM uploads WHERE writer = :process"
@@ -90,6 +94,9 @@ def _as_created(new: NewUpload) -> Upload:
         expires_at=None if lifetime is None else now + lifetime,
         finished_at=None,
         seen_at=now,
+        owner=new.owner,
+        size_limit=new.size_limit,
+        lifetime=new.lifetime,
     )
 
 
@@ -124,6 +131,9 @@ class ReceivingSql(Session):
             answers=int(new.answers),
             expires=milliseconds(new.expires_in),
             list_digest=list_digest,
+            owner=new.owner,
+            size_limit=new.size_limit,
+            lifetime=milliseconds(new.lifetime),
         )
 
     def _read_back(self, connection: Connection, upload_id: str) -> Upload:
@@ -239,7 +249,7 @@ class ReceivingSql(Session):
         """Say that the writer is gone."""
         await self.db.write(lambda connection: self.run(connection, RELEASE, id=upload_id, epoch=epoch).rowcount)
 
-    async def touch(self, process: str, expires_in: float) -> None:
+    async def touch(self, process: str, expires_in: float | None) -> None:
         """Put expiry off."""
         expires = milliseconds(expires_in)
         await self.db.write(lambda connection: self.run(connection, TOUCH, process=process, expires=expires).rowcount)

@@ -9,6 +9,7 @@ from tusfm.adapters import rows
 from tusfm.adapters.clocks import compare_clocks
 from tusfm.adapters.databases import database
 from tusfm.adapters.metadata_chunking import ChunkingSql
+from tusfm.adapters.metadata_keys import KeysSql
 from tusfm.adapters.metadata_session import milliseconds
 from tusfm.domain.errors import MetadataUnavailable
 from tusfm.domain.upload import State, Upload
@@ -17,7 +18,7 @@ from tusfm.ports.metadata import Census, Pending, Selection
 
 DAY_MS = 86_400_000
 OTHERS_MS = 5000  # another process's messages are left to it for so long
-HEAD_REVISION = "0002"
+HEAD_REVISION = "0003"
 OVERDUE = (
     "SELECT id FROM uploads WHERE state IN ('receiving', 'failed') AND expires_at < {now} "
     "UNION SELECT id FROM uploads WHERE state = 'available' AND role = 'partial' AND expires_at < {now} "
@@ -45,8 +46,8 @@ REVISION = "SELECT version_num FROM tusfm_alembic"
 DEPLOYMENT = "SELECT name, secret FROM deployment"
 
 
-class SqlMetadata(ChunkingSql):
-    """Implements ports.chunking.FileMetadata."""
+class SqlMetadata(ChunkingSql, KeysSql):
+    """Implements ports.chunking.FileMetadata and ports.access.Keys."""
 
     def __init__(self, url: str, process: str, pool_size: int = 10) -> None:
         """Take SQLAlchemy's address of the database, and this process's random name; nothing is opened yet."""

@@ -81,9 +81,9 @@ class WatchedMetadata(SqlMetadata):
         await super().fail(upload_id, lease, error, messages)
         self._watch.happened(Event.FAILED)
 
-    async def terminate(self, upload_id: str, message: Message | None) -> Upload | None:
+    async def terminate(self, upload_id: str, message: Message | None, *, finished: bool = True) -> Upload | None:
         """End an upload."""
-        return self._told(await super().terminate(upload_id, message), Event.TERMINATED)
+        return self._told(await super().terminate(upload_id, message, finished=finished), Event.TERMINATED)
 
     async def expire(self, upload_id: str, message: Message | None) -> Upload | None:
         """End one whose time has passed."""

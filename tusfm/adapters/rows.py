@@ -14,7 +14,7 @@ Values: TypeAlias = Sequence[Any]  # a row, by position
 UPLOAD_COLUMNS = (
     "u.id, u.state, u.role, u.epoch, u.upload_offset, u.upload_length, u.metadata, u.concat, u.object_key, u.multipart, "
     "u.multipart_at, u.next_part, u.writer, u.wanted, u.lease, u.attempts, u.error, u.created_at, u.expires_at, "
-    "u.finished_at, {now} AS seen_at, u.revision"
+    "u.finished_at, {now} AS seen_at, u.revision, u.owner, u.size_limit, u.lifetime, u.charged"
 )
 ALIVE_MS = 5000
 SELECT_UPLOAD = (
@@ -54,7 +54,11 @@ def upload(row: Values) -> Upload:
         finished_at=row[19],
         seen_at=int(row[20]),
         revision=row[21],
-        writer_alive=bool(row[22]),
+        owner=row[22],
+        size_limit=row[23],
+        lifetime=None if row[24] is None else row[24] / 1000,
+        charged=row[25],
+        writer_alive=bool(row[26]),
     )
 
 

@@ -56,7 +56,7 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
         return
     listening = _listen(options.host, options.port)
     _prepare(settings)
-    _announce(options, listening)
+    _announce(settings, options, listening)
     if options.workers > 1:
         _supervise(settings, options, listening)
     else:
@@ -91,22 +91,26 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _prepare(settings: Settings) -> None:
-    """Migrate the embedded stack's database: it is nobody else's."""
-    from tusfm import wiring  # noqa: PLC0415  not needed for --help and --version
+    """Migrate the embedded stack's database, which is nobody else's, and see that tokens can be verified. Stop."""
+    from tusfm import wiring, wiring_access  # noqa: PLC0415  not needed for --help and --version
 
     try:
+        if settings.auth == "jwt":
+            wiring_access.signing_keys(settings)
         if wiring.needs_migration(settings):
             log.info(wiring.migrate(settings))
     except wiring.Unusable as error:
         raise Stop(str(error)) from error
 
 
-def _announce(options: argparse.Namespace, listening: socket.socket) -> None:
+def _announce(settings: Settings, options: argparse.Namespace, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     log.info("tusfm %s serves http://%s:%d", __version__, shown, port)
-    if options.host not in LOCAL:
+    if options.host not in LOCAL and settings.auth == "none":
         log.warning("this address can be reached from other machines, and whoever reaches it may upload")
+    if settings.jwt_jwks_url is not None and settings.jwt_audience is None:
+        log.warning("TUSFM_JWT_AUDIENCE is not set: tokens that the same issuer made for other services are taken too")
 
 
 def _run(settings: Settings, listening: socket.socket, *, watched: bool = False, worker: Worker | None = None) -> None:

@@ -134,6 +134,7 @@ def _said(upload: Upload) -> dict[str, object]:
         "id": upload.id,
         "state": upload.state.value,
         "role": upload.role.value,
+        "owner": upload.owner,
         "offset": upload.offset,
         "length": upload.length,
         "created": shown_time(upload.created_at),

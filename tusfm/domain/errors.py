@@ -10,8 +10,12 @@
     │   ├── BadConcatenation     a final names what is no partial
     │   ├── NotFinished          the bytes are asked for before they are all there
     │   ├── AlreadyFinished      a file is to be tried again that is there
-    │   ├── StillFinishing       a file is to be tried again that somebody is at
-    │   └── BadLink              a link to a private file is not one that was given out, or its time has passed
+    │   └── StillFinishing       a file is to be tried again that somebody is at
+    ├── Denied                   who asks may not have it
+    │   ├── Unauthenticated      no credential, or none that is good here
+    │   ├── BadLink              a signed link is not one that was given out, or its time has passed
+    │   ├── TypeNotAllowed       files of this type are not taken
+    │   └── NameNotAllowed       files of this name are not taken
     ├── ChecksumMismatch         the bytes are not those that the client meant to send
     ├── Interrupted              the request ends, the upload lives on
     │   ├── Fenced               a newer writer, or a deletion, took the upload
@@ -21,6 +25,7 @@
     │   ├── MetadataUnavailable  the database
     │   │   └── OutcomeUnknown   a commit whose answer was lost: it may have been done, or may yet be
     │   ├── BrokerUnavailable    the message broker; no request needs it
+    │   ├── KeysUnavailable      the keys that tokens are signed with
     │   ├── StorageUnavailable   the storage
     │   └── StorageFull          no room for the bytes
     ├── BytesLost                acknowledged bytes are gone from storage for good
@@ -92,12 +97,41 @@ class StillFinishing(Refused):
         super().__init__("The file is being finished.")
 
 
-class BadLink(Refused):
+class Denied(TusfmError):
+    """Who asks may not have it; nothing was changed."""
+
+
+class Unauthenticated(Denied):
+    """The request bears no credential (*given* False), or one that is not good here; the text never quotes it."""
+
+    def __init__(self, text: str = "This needs a token: 'Authorization: Bearer TOKEN'.", *, given: bool = False) -> None:
+        """Take the sentence, and whether there was a credential."""
+        super().__init__(text)
+        self.given = given
+
+
+class BadLink(Denied):
     """The link was not signed by this deployment, or its time has passed."""
 
     def __init__(self) -> None:
-        """Say so."""
+        """Say so, and not which."""
         super().__init__("This link is not valid, or not any more.")
+
+
+class TypeNotAllowed(Denied):
+    """The file's type is not among those that are taken."""
+
+    def __init__(self) -> None:
+        """Say it."""
+        super().__init__("Files of this type are not taken here.")
+
+
+class NameNotAllowed(Denied):
+    """The file's name is not among those that are taken."""
+
+    def __init__(self) -> None:
+        """Say it."""
+        super().__init__("Files of this name are not taken here.")
 
 
 class ChecksumMismatch(TusfmError):
@@ -134,6 +168,10 @@ class OutcomeUnknown(MetadataUnavailable):
 
 class BrokerUnavailable(Unavailable):
     """The message broker is away; what it should have heard stays in the outbox."""
+
+
+class KeysUnavailable(Unavailable):
+    """The keys that tokens are signed with cannot be had."""
 
 
 class StorageUnavailable(Unavailable):

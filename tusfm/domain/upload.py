@@ -80,6 +80,8 @@ class Upload:
     *metadata* and *concat* are the headers as the client gave them.
     *revision* counts the chunks that it was ever given.
     *writer* names the process that receives bytes for it now, and *writer_alive* says whether its heartbeat is fresh.
+    *owner* is who made it, None where nobody was asked; *size_limit* (bytes) and *lifetime* (seconds) are the owner's own
+    limits; *charged* are the bytes for which it counts in the accounts, None where nobody keeps any.
     """
 
     id: str
@@ -105,6 +107,10 @@ class Upload:
     finished_at: int | None
     seen_at: int
     revision: int = 0
+    owner: str | None = None
+    size_limit: int | None = None
+    lifetime: float | None = None
+    charged: int | None = None
 
     @property
     def expired(self) -> bool:

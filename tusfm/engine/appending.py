@@ -147,7 +147,7 @@ class Appender:
     async def place(self, upload: Upload, pieces: Sequence[bytes], *, declared: int | None = None) -> Progress | None:
         """Take a small whole body in one transaction; None when that needs a claim, or somebody else was quicker."""
         total = upload.length if declared is None else declared
-        position = Position(upload, self._metadata, self._rules.expire_after)
+        position = Position(upload, self._metadata, self._rules.lifetime(upload.lifetime))
         try:
             placement = await self._layout.place(upload, pieces, total)
         except Fenced:
@@ -190,9 +190,12 @@ class Appender:
         if declared < upload.offset:
             msg = f"The length lies below the {upload.offset} bytes that are there."
             raise LengthConflict(msg)
+        if upload.size_limit is not None and declared > upload.size_limit:
+            msg = f"The upload may have {upload.size_limit} bytes at most."
+            raise TooLarge(msg)
 
     def _most(self, upload: Upload, declared: int | None) -> int | None:
-        return next((one for one in (upload.length, declared, self._rules.max_size) if one is not None), None)
+        return next((one for one in (upload.length, declared, self._rules.most(upload.size_limit)) if one is not None), None)
 
     async def _append_claimed(self, append: Append, early: list[bytes]) -> Progress:
         """Become the upload's writer, and receive."""
@@ -240,7 +243,7 @@ class Appender:
         verifier = Verifier(append.checksum) if append.checksum else None
         limits = Limits(most=most, silence=self._rules.read_timeout, exact=exact)
         receiver = Receiver(upload.id, upload.epoch, append.body, limits, verifier)
-        position = Position(upload, self._metadata, self._rules.expire_after)
+        position = Position(upload, self._metadata, self._rules.lifetime(upload.lifetime))
         writer = self._layout.writer(position, extents, commits=verifier is None, wake=receiver.wake)
         self._presence.enter(receiver)
         try:
@@ -262,7 +265,9 @@ class Appender:
     async def _lose(self, upload: Upload, offset: int, error: BytesLost) -> None:
         """Acknowledged bytes are gone from storage: no retry of the client's brings them back."""
         log.error("upload %s: acknowledged bytes are gone from storage: %s", upload.id, error)
-        message = event(Event.FAILED, upload.id, header=upload.metadata, offset=offset, length=upload.length)
+        message = event(
+            Event.FAILED, upload.id, owner=upload.owner, header=upload.metadata, offset=offset, length=upload.length
+        )
         with contextlib.suppress(Fenced):
             await self._metadata.lose(upload.id, upload.epoch, str(error), [message])
             self._outbox.kick()
@@ -275,14 +280,14 @@ class Appender:
             id=position.upload.id,
             offset=position.offset,
             length=total,
-            expires_at=self._expiry(),
+            expires_at=self._expiry(position),
         )
 
-    def _expiry(self) -> int | None:
+    def _expiry(self, position: Position) -> int | None:
         """Say when the upload will expire; the row has it by the database's clock, and that one counts."""
-        if self._rules.expire_after is None:
+        if position.expires_in is None:
             return None
-        return int((time.time() + self._rules.expire_after) * 1000)
+        return int((time.time() + position.expires_in) * 1000)
 
     def progress(self, upload: Upload) -> Progress:
         """Return what the row says."""

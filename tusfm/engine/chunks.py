@@ -48,7 +48,7 @@ class Chunks:
     async def begin(self) -> str:
         """Make an upload that takes chunks, and return its id: a UUID4 as text, 36 characters in lower case."""
         upload_id = str(uuid.uuid4())
-        created = event(Event.CREATED, upload_id, header="", offset=0, length=None)
+        created = event(Event.CREATED, upload_id, owner=None, header="", offset=0, length=None)
         lifetime = self.rules.expire_after
         new = NewUpload(id=upload_id, length=None, metadata="", role=Role.CHUNKED, expires_in=lifetime, messages=(created,))
         await self._metadata.create(new)

@@ -5,7 +5,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tusfm.domain.errors import ChecksumMismatch, Draining, TooLarge
+from tusfm.domain import metadata as grammar
+from tusfm.domain.access import Grant, file_type_fits
+from tusfm.domain.errors import ChecksumMismatch, Draining, TooLarge, TypeNotAllowed
 from tusfm.domain.upload import Role, Upload, new_id
 from tusfm.engine.appending import Append, Appender, Early, Progress, live, prompt, verify
 from tusfm.engine.body import Body
@@ -23,7 +25,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creation:
-    """A creation as the client wants it; *body* None: without one. *metadata* and *concat* are the headers as given."""
+    """A creation as the client wants it; *body* None: without one. *metadata* and *concat* are the headers as given.
+
+    *grant* says for whom it is, and within which limits; None where nobody is asked.
+    """
 
     length: int | None
     metadata: str = ""
@@ -31,6 +36,12 @@ class Creation:
     concat: str | None = None
     checksum: Checksum | None = None
     body: Body | None = None
+    grant: Grant | None = None
+
+    @property
+    def size_limit(self) -> int | None:
+        """The owner's own limit, in bytes."""
+        return None if self.grant is None else self.grant.max_size
 
 
 class Creator:
@@ -56,8 +67,9 @@ class Creator:
     async def create(self, creation: Creation) -> Progress:
         """Make an upload, with the bytes that came along.
 
-        TooLarge and ChecksumMismatch: nothing was created (W4, K7). BodyBroken: it exists, with what arrived (W6).
+        Denied, TooLarge and ChecksumMismatch: nothing was created (W4, K7). BodyBroken: it exists, with what arrived (W6).
         """
+        self._judge_grant(creation)
         if creation.body is None:
             return await self._complete(await self._insert(creation), [])
         with contextlib.closing(Loan(self._layout.budget)) as loan:
@@ -76,8 +88,21 @@ class Creator:
                 return progress
         return self._appender.progress(upload)
 
+    def _judge_grant(self, creation: Creation) -> None:
+        """Hold the creation against what its owner may do; a partial is no file, so it has no type."""
+        grant = creation.grant
+        if grant is None:
+            return
+        announced = max(creation.length or 0, (creation.body.size or 0) if creation.body else 0)
+        if grant.max_size is not None and announced > grant.max_size:
+            msg = f"An upload may have {grant.max_size} bytes at most."
+            raise TooLarge(msg)
+        kind = grammar.text(grammar.parse(creation.metadata), "filetype", "type")
+        if creation.role is not Role.PARTIAL and not file_type_fits(grant.types, kind):
+            raise TypeNotAllowed
+
     def _judge_size(self, creation: Creation, early: Early) -> None:
-        most = self._rules.max_size if creation.length is None else creation.length
+        most = self._rules.most(creation.size_limit) if creation.length is None else creation.length
         if most is not None and early.size > most:
             msg = f"The body goes beyond the {most} bytes that the upload may have."
             raise TooLarge(msg)
@@ -90,16 +115,22 @@ class Creator:
         return upload
 
     def _new(self, creation: Creation, upload_id: str, writer: str | None = None) -> NewUpload:
-        created = event(Event.CREATED, upload_id, header=creation.metadata, offset=0, length=creation.length)
+        owner = None if creation.grant is None else creation.grant.owner
+        own_lifetime = None if creation.grant is None else creation.grant.lifetime
+        lifetime = self._rules.lifetime(own_lifetime)
+        created = event(Event.CREATED, upload_id, owner=owner, header=creation.metadata, offset=0, length=creation.length)
         return NewUpload(
             id=upload_id,
             length=creation.length,
             metadata=creation.metadata,
             role=creation.role,
             concat=creation.concat,
-            expires_in=None if creation.role is Role.FINAL else self._rules.expire_after,  # it ends with its partials
+            expires_in=None if creation.role is Role.FINAL else lifetime,  # it ends with its partials
             writer=writer,
             answers=creation.checksum is None,
+            owner=owner,
+            size_limit=creation.size_limit,
+            lifetime=None if own_lifetime is None else lifetime,
             messages=() if creation.role is Role.PARTIAL else (created,),
         )
 
@@ -125,10 +156,11 @@ class Creator:
     async def concatenate(self, creation: Creation, partials: Sequence[str]) -> Progress:
         """Make a final of these partial uploads, in this order; finished ones may be missing bytes yet (rules N4, U1).
 
-        NotFound, BadConcatenation, TooLarge: nothing was created. The same list again gives the same final (rule N7).
+        Denied, NotFound, BadConcatenation, TooLarge: nothing was created. The same list again gives the same final (rule N7).
         """
+        self._judge_grant(creation)
         new = self._new(creation, new_id())
-        upload = await self._metadata.concatenate(new, partials, self._rules.max_size)
+        upload = await self._metadata.concatenate(new, partials, self._rules.most(creation.size_limit))
         await self._metadata.ripen(upload.id, self._rules.max_size, [finalize(upload.id)])
         self._outbox.kick()
         return self._appender.progress(upload)

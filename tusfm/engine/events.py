@@ -22,13 +22,14 @@ class Event(StrEnum):
     EXPIRED = "expired"
 
 
-def event(kind: Event, upload_id: str, *, header: str, offset: int, length: int | None) -> Message:
+def event(kind: Event, upload_id: str, *, owner: str | None, header: str, offset: int, length: int | None) -> Message:
     """Describe a change as consumers see it: sizes in bytes, metadata decoded where it is text, base64 where it is not."""
     name = str(uuid.uuid4())
     body: dict[str, object] = {
         "id": name,
         "type": kind.value,
         "upload_id": upload_id,
+        "owner": owner,
         "size": length,
         "offset": offset,
         "metadata": _readable(header),
@@ -45,7 +46,7 @@ def completion(upload: Upload, size: int) -> tuple[Message, ...]:
     """Say that a file is there; a partial is no file (rule N2), but its finals may have waited for it."""
     if upload.role is Role.PARTIAL:
         return (finalize(upload.id),)
-    return (event(Event.FINALIZED, upload.id, header=upload.metadata, offset=size, length=size),)
+    return (event(Event.FINALIZED, upload.id, owner=upload.owner, header=upload.metadata, offset=size, length=size),)
 
 
 def _readable(header: str) -> dict[str, str | None]:

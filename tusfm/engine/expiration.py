@@ -100,6 +100,7 @@ class Sweep:
         message = event(
             Event.EXPIRED,
             upload_id,
+            owner=upload.owner,
             header=upload.metadata,
             offset=upload.offset,
             length=upload.length,

@@ -119,7 +119,9 @@ class Finalizer:
         if upload.error != LOST:
             await self._metadata.postpone(upload.id, upload.lease, LOST, MOST_PAUSE_SECONDS)
             return "postponed"
-        message = event(Event.FAILED, upload.id, header=upload.metadata, offset=upload.offset, length=upload.length)
+        message = event(
+            Event.FAILED, upload.id, owner=upload.owner, header=upload.metadata, offset=upload.offset, length=upload.length
+        )
         await self._metadata.fail(upload.id, upload.lease, f"{LOST} {error}", [message])
         self._outbox.kick()
         return "failed"

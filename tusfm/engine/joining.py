@@ -79,12 +79,14 @@ class Joiner:
         return None
 
     async def _publish(self, upload: Upload, size: int) -> None:
-        message = event(Event.FINALIZED, upload.id, header=upload.metadata, offset=size, length=size)
+        message = event(Event.FINALIZED, upload.id, owner=upload.owner, header=upload.metadata, offset=size, length=size)
         await self._metadata.publish_file(upload, size, (message,))
 
     async def _fail(self, upload: Upload, why: str) -> None:
         log.warning("upload %s: %s", upload.id, why)
-        message = event(Event.FAILED, upload.id, header=upload.metadata, offset=upload.offset, length=upload.length)
+        message = event(
+            Event.FAILED, upload.id, owner=upload.owner, header=upload.metadata, offset=upload.offset, length=upload.length
+        )
         await self._metadata.fail_file(upload, why, self._rules.expire_after, (message,))
 
     async def _revised(self, upload: Upload) -> bool:

@@ -125,7 +125,7 @@ class Presence:
         if now - self._beaten >= BEAT_SECONDS:
             await self._metadata.beat(self.process)
             self._beaten = now
-        if self._expire_after is not None and now - self._touched >= min(TOUCH_SECONDS, self._expire_after / 10):
+        if now - self._touched >= min(TOUCH_SECONDS, (self._expire_after or float("inf")) / 10):
             await self._metadata.touch(self.process, self._expire_after)
             self._touched = now
 

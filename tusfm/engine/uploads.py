@@ -73,12 +73,12 @@ class Uploads:
             upload = await live(self._metadata, upload_id)
         return upload
 
-    async def terminate(self, upload_id: str) -> None:
-        """Delete an upload, finished or not, and its bytes; its writer stops, wherever it runs. NotFound.
+    async def terminate(self, upload_id: str, *, finished: bool = True) -> None:
+        """Delete an upload and its bytes, finished or not (*finished* False: only while it receives). NotFound.
 
-        Bytes that cannot be deleted just now are deleted by the sweep.
+        Its writer stops, wherever it runs. Bytes that cannot be deleted just now are deleted by the sweep.
         """
-        await self._end(await live(self._metadata, upload_id))
+        await self._end(await live(self._metadata, upload_id), finished=finished)
 
     async def remove(self, upload_id: str) -> None:
         """Delete an upload as its operator: one that failed, or whose time has passed, too. NotFound."""
@@ -87,17 +87,18 @@ class Uploads:
             raise NotFound
         await self._end(upload)
 
-    async def _end(self, upload: Upload) -> None:
+    async def _end(self, upload: Upload, *, finished: bool = True) -> None:
         upload_id = upload.id
         message = event(
             Event.TERMINATED,
             upload_id,
+            owner=upload.owner,
             header=upload.metadata,
             offset=upload.offset,
             length=upload.length,
         )
         silent = upload.role is Role.PARTIAL
-        row = await self._metadata.terminate(upload_id, None if silent else message)
+        row = await self._metadata.terminate(upload_id, None if silent else message, finished=finished)
         if row is None:
             raise NotFound
         self._presence.fence(upload_id)

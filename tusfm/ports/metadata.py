@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload
+from tusfm.ports.access import Keys
 from tusfm.ports.checks import Checks
 from tusfm.ports.storage import Part
 
@@ -47,7 +48,10 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUpload:
-    """What a creation says. With *writer* it is the first claim too: epoch 1 instead of 0."""
+    """What a creation says. With *writer* it is the first claim too: epoch 1 instead of 0.
+
+    *owner*, *size_limit* and *lifetime* as domain.upload.Upload has them.
+    """
 
     id: str
     length: int | None
@@ -59,6 +63,9 @@ class NewUpload:
     expires_in: float | None = None
     writer: str | None = None
     answers: bool = True
+    owner: str | None = None
+    size_limit: int | None = None
+    lifetime: float | None = None
     messages: Sequence[Message] = ()
 
 
@@ -67,7 +74,8 @@ class Claim:
     """What a PATCH needs to be true to become the writer.
 
     *size* is the body's length if it is known; *length* a length that it declares (set here, and only if it lies above the
-    offset); *limit* the most bytes that an upload of undeclared length may have.
+    offset); *limit* the most bytes that an upload of undeclared length may have. The row's own size limit holds too, and
+    its lifetime comes before *expires_in*.
     *answers* False: this writer cannot checkpoint when it is asked (its checksum is not known to be right yet).
     """
 
@@ -200,8 +208,11 @@ class Receiving(Protocol):
     async def beat(self, process: str) -> None:
         """Renew this process's heartbeat; it stays fresh for 5 seconds."""
 
-    async def touch(self, process: str, expires_in: float) -> None:
-        """Put off the expiry of all that this process is the writer of: a running request counts as a byte (rule E3)."""
+    async def touch(self, process: str, expires_in: float | None) -> None:
+        """Put off the expiry of all that this process is the writer of: a running request counts as a byte (rule E3).
+
+        A row's own lifetime comes before *expires_in*.
+        """
 
 
 class Ending(Protocol):
@@ -240,10 +251,11 @@ class Ending(Protocol):
     async def settled(self, upload_ids: Sequence[str]) -> set[str]:
         """Those of the uploads that are no longer `finalizing`; one query."""
 
-    async def terminate(self, upload_id: str, message: Message | None) -> Upload | None:
+    async def terminate(self, upload_id: str, message: Message | None, *, finished: bool = True) -> Upload | None:
         """Any live state → terminated, epoch and lease raised, so that no writer and no finalizer goes on.
 
-        Its unfinished finals fail in the same transaction. Returns the row as it was; None when it was not there.
+        Its unfinished finals fail in the same transaction. With *finished* False only an upload that still receives.
+        Returns the row as it was; None when it was not there.
         """
 
     async def expire(self, upload_id: str, message: Message) -> Upload | None:
@@ -255,7 +267,7 @@ class Ending(Protocol):
     async def concatenate(self, new: NewUpload, partials: Sequence[str], limit: int | None) -> Upload:
         """Create a final of these partials, in this order, with their rows locked (by id, in order).
 
-        The same list with the same metadata gives the live final that is there. NotFound when one is gone,
+        The same list with the same metadata gives the live final that is there. NotFound when one is gone or another owner's,
         BadConcatenation when one is no partial, TooLarge when the lengths known so far add up to more than *limit*.
         It is created `receiving`; *new.length* is ignored, and the sum stands in the row when every length is known.
         """
@@ -272,7 +284,7 @@ class Ending(Protocol):
     async def ripen(self, final_id: str, limit: int | None, messages: Sequence[Message]) -> bool:
         """Receiving → finalizing, with its length and offset, once all partials are available; False before.
 
-        A sum over *limit* makes it `failed` instead, without messages.
+        A sum over *limit*, or over the row's own size limit, makes it `failed` instead, without messages.
         """
 
     async def free(self, partial_id: str) -> Upload | None:
@@ -323,7 +335,7 @@ class Outbox(Protocol):
         """These were delivered; once is enough."""
 
 
-class Metadata(Receiving, Ending, Sweeping, Outbox, Protocol):
+class Metadata(Receiving, Ending, Sweeping, Outbox, Keys, Protocol):
     """The whole of it, and its own life."""
 
     async def start(self) -> None:

@@ -28,7 +28,7 @@ EXPOSED = ",".join(
     (
         "Accept-Ranges,Content-Range,ETag,Location,Retry-After,Tus-Checksum-Algorithm,Tus-Extension,Tus-Max-Size",
         "Tus-Resumable,Tus-Version,Upload-Concat,Upload-Defer-Length,Upload-Expires,Upload-Length,Upload-Metadata",
-        "Upload-Offset,X-Request-ID",
+        "Upload-Offset,WWW-Authenticate,X-Request-ID",
     ),
 )
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -115,12 +115,20 @@ def _answer(request: web.Request, error: errors.TusfmError) -> web.Response:
         extra[hdrs.RETRY_AFTER] = str(answer.retry_after)
     if isinstance(error, errors.OffsetConflict):
         extra["Upload-Offset"] = str(error.offset)
+    if isinstance(error, errors.Unauthenticated):
+        extra[hdrs.WWW_AUTHENTICATE] = challenge(error)
     status = answer.status
     if isinstance(error, errors.Unavailable):
         log.warning("%s %s: %s", request.method, request.path, error)
         if request.method == hdrs.METH_HEAD:
             status = HTTP_LOCKED  # clients begin again from byte 0 after a 5xx (rule H7)
     return sentence(status, text(error), extra, answer.reason)
+
+
+def challenge(error: errors.Unauthenticated) -> str:
+    """Say how to authenticate, and what was wrong with the token if there was one (RFC 6750, 3)."""
+    said = f', error="invalid_token", error_description="{error}"' if error.given else ""
+    return f'Bearer realm="tusfm"{said}'
 
 
 def _cut(request: web.Request, error: Exception) -> web.Response:

@@ -101,7 +101,7 @@ class Connection(RequestHandler):
         message: str | None = None,  # noqa: ARG002  it quotes the input
     ) -> web.StreamResponse:
         """Answer what could not be parsed with one sentence that quotes nothing."""
-        log.debug("a request from %s could not be read: %s", request.remote, exc)
+        log.debug("a request from %s could not be read: %s", request.remote, type(exc).__name__)  # its text quotes headers
         manager = self._manager
         headers = manager.error_headers if isinstance(manager, Server) else {}
         response = web.Response(status=status, text="The request could not be read as HTTP.\n", headers=headers)

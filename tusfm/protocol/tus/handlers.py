@@ -1,9 +1,11 @@
 """The verbs of tus, and the download of a finished upload: check, ask, answer."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
 
+from tusfm.domain.errors import NotFound
 from tusfm.domain.upload import Role, State, Upload, is_id
 from tusfm.engine.appending import Append, Progress
 from tusfm.engine.checksums import ALGORITHMS
@@ -11,6 +13,7 @@ from tusfm.engine.creating import Creation
 from tusfm.engine.rules import Rules
 from tusfm.engine.uploads import Uploads
 from tusfm.protocol import download
+from tusfm.protocol.access import Access
 from tusfm.protocol.tus import headers, requirements
 from tusfm.protocol.tus.requirements import Asked, Refusal, check
 from tusfm.protocol.web import Public, RequestBody
@@ -38,10 +41,11 @@ def extensions(rules: Rules) -> str:
 class Tus:
     """The endpoint: the collection that creates, and one resource for each upload."""
 
-    def __init__(self, uploads: Uploads, public: Public) -> None:
-        """Take the engine, and where clients see us."""
+    def __init__(self, uploads: Uploads, public: Public, access: Access) -> None:
+        """Take the engine, where clients see us, and who may do what."""
         self._uploads = uploads
         self._public = public
+        self._access = access
         self._collection: Mapping[str, Handler] = {hdrs.METH_POST: self.create, hdrs.METH_OPTIONS: self.options}
         self._upload: Mapping[str, Handler] = {
             hdrs.METH_GET: self.get,
@@ -99,6 +103,7 @@ class Tus:
                 concat=request.headers.get("Upload-Concat"),
                 checksum=asked.checksum,
                 body=body if asked.has_body else None,
+                grant=await self._access.creator(request),
             ),
         )
         await body.begin()
@@ -111,6 +116,7 @@ class Tus:
             metadata=asked.metadata,
             role=Role.FINAL,
             concat=request.headers["Upload-Concat"],
+            grant=await self._access.creator(request),
         )
         progress = await self._uploads.concatenate(creation, partials)
         response = self._created(request, progress)
@@ -124,6 +130,7 @@ class Tus:
     async def head(self, request: web.Request) -> web.Response:
         """Tell where an upload stands (rules H, N10)."""
         check(requirements.PLAIN, self._asked(request, 0))
+        await self._access.sender(request, request.match_info["id"])
         return web.Response(headers=_status(await self._uploads.status(request.match_info["id"])))
 
     async def patch(self, request: web.Request) -> web.Response:
@@ -132,6 +139,7 @@ class Tus:
         asked = self._asked(request, body.size)
         check(requirements.APPEND, asked)
         assert asked.offset is not None
+        await self._access.sender(request, request.match_info["id"])
         progress = await self._uploads.append(
             Append(
                 id=request.match_info["id"],
@@ -147,12 +155,19 @@ class Tus:
     async def delete(self, request: web.Request) -> web.Response:
         """Delete an upload (rules X)."""
         check(requirements.PLAIN, self._asked(request, 0))
-        await self._uploads.terminate(request.match_info["id"])
+        upload_id = request.match_info["id"]
+        if await self._access.opened_by_url(upload_id):
+            with contextlib.suppress(NotFound):  # gone, or finished in this very moment
+                await self._uploads.terminate(upload_id, finished=False)
+                return web.Response(status=204)
+        await self._access.owner(request, upload_id)
+        await self._uploads.terminate(upload_id)
         return web.Response(status=204)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Send a finished upload."""
         check(requirements.DOWNLOAD, self._asked(request, 0))
+        await self._access.reader(request, request.match_info["id"])
         return await download.send(request, await self._uploads.open(request.match_info["id"]))
 
     def _asked(self, request: web.Request, size: int | None) -> Asked:

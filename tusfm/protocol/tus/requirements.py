@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from multidict import CIMultiDictProxy
 
 from tusfm.domain import metadata
+from tusfm.domain.access import file_name_fits, file_type_fits
+from tusfm.domain.errors import NameNotAllowed, TypeNotAllowed
 from tusfm.engine.checksums import Checksum
 from tusfm.engine.rules import Rules
 from tusfm.protocol.tus import headers
@@ -139,6 +141,18 @@ def digest(asked: Asked) -> None:
         raise Refusal(400, str(error)) from error
 
 
+def kind_of_file(asked: Asked) -> None:
+    """Ours: the file is of a type and of a name that this deployment takes; a partial is no file."""
+    rules = asked.rules
+    if (rules.types is None and rules.names is None) or (asked.concat is not None and not asked.concat.final):
+        return
+    said = metadata.parse(asked.metadata)
+    if not file_type_fits(rules.types, metadata.text(said, "filetype", "type")):
+        raise TypeNotAllowed
+    if not file_name_fits(rules.names, metadata.text(said, "filename", "name")):
+        raise NameNotAllowed
+
+
 def concatenation(asked: Asked) -> None:
     """N4, N12: a final names uploads of this server."""
     values = asked.headers.getall("Upload-Concat", [])
@@ -180,8 +194,8 @@ def body_fits(asked: Asked) -> None:
 
 
 CREATE_ANY: Sequence[Requirement] = (version, concatenation)
-CREATE: Sequence[Requirement] = (length, pairs, digest_if_any, octets_if_any, fits, body_fits)
-CREATE_FINAL: Sequence[Requirement] = (no_length, pairs, no_body)
+CREATE: Sequence[Requirement] = (length, pairs, digest_if_any, octets_if_any, kind_of_file, fits, body_fits)
+CREATE_FINAL: Sequence[Requirement] = (no_length, pairs, no_body, kind_of_file)
 APPEND: Sequence[Requirement] = (version, offset, later_length, digest, octets, fits)
 PLAIN: Sequence[Requirement] = (version,)
 DOWNLOAD: Sequence[Requirement] = (version_if_any,)

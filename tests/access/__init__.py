@@ -1,0 +1,1 @@
+"""Letting the right people in: tokens, keys, links, limits."""
