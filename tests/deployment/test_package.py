@@ -58,7 +58,7 @@ def test_it_runs_where_nothing_else_is(wheel: Path, tmp_path: Path) -> None:
     """In an empty environment it says its version, migrates, serves the page, and takes a file."""
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    python = environment / "bin" / "python"
+    python = str(environment / "bin" / "python")
     install = [
         sys.executable,
         "-m",
@@ -69,18 +69,18 @@ def test_it_runs_where_nothing_else_is(wheel: Path, tmp_path: Path) -> None:
         "install",
         "--no-compile",
         "-c",
-        ROOT / "constraints.txt",
+        str(ROOT / "constraints.txt"),
     ]
-    subprocess.run([*install, wheel], check=True)
+    subprocess.run([*install, str(wheel)], check=True)
     settings = {"TUSFM_DATA_DIR": str(tmp_path / "data"), "PATH": os.environ["PATH"]}
     for word, said in (("--version", f"tusfm {__version__}"), ("migrate", "brought from nothing")):
-        command = [environment / "bin" / "tusfm", word]
+        command = [str(environment / "bin" / "tusfm"), word]
         done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert said in done.stdout
     file = tmp_path / "file.bin"
     file.write_bytes(os.urandom(3_000_000))
     server = ServerProcess(tmp_path / "server", {**settings, "PYTHONPATH": ""})
-    server._command[0] = str(python)
+    server._command[0] = python
     with server, file.open("rb") as stream, urllib.request.urlopen(f"{server.url}/", timeout=10) as page:
         assert b"assets/page-" in page.read()
         uploader = client.TusClient(f"{server.url}/files/").uploader(file_stream=stream)

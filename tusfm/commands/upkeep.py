@@ -19,7 +19,7 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
     migrate.set_defaults(run=_migrate)
     sweep = commands.add_parser("sweep", help="free what expired, once and now")
     only = sweep.add_mutually_exclusive_group()
-    only.add_argument("--orphans", action="store_true", help="name files that no row knows; deletes nothing")
+    only.add_argument("--orphans", action="store_true", help="name files that the database does not know; deletes nothing")
     only.add_argument("--dry-run", action="store_true", help="say how much there is to do; changes nothing")
     sweep.set_defaults(run=_sweep)
     check = commands.add_parser("check", help="tell whether each backend can be reached and written to")

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tusfm.domain.errors import BytesLost, Fenced, TusfmError, Unavailable
 from tusfm.domain.files import chunk_prefix, upload_of
-from tusfm.domain.upload import State, Upload
+from tusfm.domain.upload import ExtentKind, State, Upload
 from tusfm.engine.events import Event, event
 from tusfm.engine.finalization import Finalizer
 from tusfm.engine.outbox import Outbox
@@ -252,10 +252,22 @@ class Sweep:
         }
 
     async def orphans(self) -> AsyncIterator[str]:
-        """Name files that have no row; they are never deleted: another deployment, or a restored database, may own them."""
+        """Name files that the database does not know to be finished; they are never deleted for that.
+
+        Another deployment may own them, or they were finished after the backup from which the database was restored.
+        """
         async for key in self._storage.keys("files/"):
-            if await self._metadata.find(_id_in(key)) is None:
+            upload = await self._metadata.find(_id_in(key))
+            if upload is None or (upload.state is State.RECEIVING and not await self._is_piece(key, upload)):
                 yield key
+        for top in FIXED:
+            async for key in self._storage.keys(top):
+                upload_id = upload_of(key)
+                if upload_id is not None and await self._metadata.find(upload_id) is None:
+                    yield key
+
+    async def _is_piece(self, key: str, upload: Upload) -> bool:
+        return any(piece.key == key for piece in await self._metadata.extents(upload.id, ExtentKind.PIECE))
 
 
 async def resume(finalizer: Finalizer) -> None:
