@@ -1,1 +1,1 @@
-"""The older service's `/api/v1/file` endpoints, on the same engine; they come with a later version."""
+"""The older service's `/api/v1/file` endpoints, on the same engine: router, forms, schemas, errors."""

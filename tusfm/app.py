@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
+from compat_api.router import FileApi
 from tusfm import wiring, wiring_access
 from tusfm.engine.upload_links import UploadLinks
 from tusfm.ports.access import Authenticator
@@ -37,7 +38,9 @@ def build_app(settings: Settings, worker: Worker | None = None) -> web.Applicati
     if authenticator is not None:
         app.cleanup_ctx.append(_beside(authenticator))
     access = Access(authenticator, engine.uploads, UploadLinks(engine.metadata), backend_creates=settings.backend_creates)
-    Tus(engine.uploads, Public(settings.public_url, settings.behind_proxy), access).add_routes(app.router)
+    public = Public(settings.public_url, settings.behind_proxy)
+    Tus(engine.uploads, public, access).add_routes(app.router)
+    FileApi(engine.chunks, public).add_to(app)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _ready)
     if engine.page is not None:

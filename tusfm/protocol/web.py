@@ -99,6 +99,15 @@ def expects_continue(request: web.Request) -> bool:
     return request.version >= (1, 1) and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
 
 
+async def unexpectant(_: web.Request) -> None:
+    """Leave `Expect: 100-continue` to the body's reader: a request that will be refused never hears 100 (rule P9)."""
+
+
+async def preflight(_: web.Request) -> web.Response:
+    """Answer a browser that asks before it calls; what it wants to know is put on every answer."""
+    return web.Response(status=204)
+
+
 @dataclass(frozen=True, slots=True)
 class Origins:
     """Which web pages may call us: all, or a list; see the checklist's section on CORS."""

@@ -16,7 +16,7 @@ from tusfm.protocol import download
 from tusfm.protocol.access import Access
 from tusfm.protocol.tus import headers, requirements
 from tusfm.protocol.tus.requirements import Asked, Refusal, check
-from tusfm.protocol.web import Public, RequestBody
+from tusfm.protocol.web import Public, RequestBody, unexpectant
 
 COLLECTION = "/files"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -172,10 +172,6 @@ class Tus:
 
     def _asked(self, request: web.Request, size: int | None) -> Asked:
         return Asked(request.headers, size, self._uploads.rules, COLLECTION + "/")
-
-
-async def unexpectant(_: web.Request) -> None:
-    """Leave `Expect: 100-continue` to the body's reader: a request that will be refused never hears 100 (rule P9)."""
 
 
 async def _dispatch(handlers: Mapping[str, Handler], request: web.Request) -> web.StreamResponse:

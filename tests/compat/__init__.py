@@ -1,0 +1,1 @@
+"""The older service's file API, over real HTTP, on each stack."""

@@ -1,0 +1,55 @@
+"""Servers for the suite, on each stack: a shared one, and fresh ones for tests that need settings."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.compat.client import Client
+from tests.deployments import STACKS, Deployment, Start, stack_of
+
+
+@pytest.fixture(scope="session", params=STACKS)
+def arrangement(request: pytest.FixtureRequest) -> str:
+    """Choose the stack."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def server(
+    arrangement: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """Run one deployment for all tests of this worker."""
+    folder = tmp_path_factory.mktemp("compat")
+    with stack_of(arrangement, request, folder) as stack:
+        deployment = Deployment(folder, stack)
+        deployment.start()
+        yield deployment
+        deployment.stop()
+
+
+@pytest.fixture
+async def client(server: Deployment) -> AsyncIterator[Client]:
+    """Speak to the shared deployment."""
+    async with Client(server.urls[0]) as one:
+        yield one
+
+
+@pytest.fixture
+def fresh(arrangement: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Start deployments with settings of their own, given by name."""
+    running: list[Deployment] = []
+    with ExitStack() as stacks:
+
+        def start(**settings: str) -> Deployment:
+            folder = tmp_path / str(len(running))
+            stack = stacks.enter_context(stack_of(arrangement, request, folder))
+            deployment = Deployment(folder, stack, settings=settings)
+            running.append(deployment)
+            deployment.start()
+            return deployment
+
+        yield start
+        for deployment in running:
+            deployment.stop()
