@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
+from compat_api import operations as files
 from compat_api.router import FileApi
 from tusfm import wiring, wiring_access
 from tusfm.engine.upload_links import UploadLinks
@@ -12,9 +13,11 @@ from tusfm.ports.access import Authenticator
 from tusfm.ports.watching import Worker
 from tusfm.protocol.access import Access
 from tusfm.protocol.answers import answering, common_headers, dress, sentence
+from tusfm.protocol.documentation import Documentation
 from tusfm.protocol.kept import add_downloads
 from tusfm.protocol.metrics import add_metrics
 from tusfm.protocol.page import add_page
+from tusfm.protocol.tus import operations as tus
 from tusfm.protocol.tus.handlers import Tus
 from tusfm.protocol.watching import Watching
 from tusfm.protocol.web import Origins, Public
@@ -41,6 +44,7 @@ def build_app(settings: Settings, worker: Worker | None = None) -> web.Applicati
     public = Public(settings.public_url, settings.behind_proxy)
     Tus(engine.uploads, public, access).add_routes(app.router)
     FileApi(engine.chunks, public).add_to(app)
+    _documentation(engine).add_to(app)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _ready)
     if engine.page is not None:
@@ -57,6 +61,14 @@ def error_headers(settings: Settings) -> dict[str, str]:
 
 def _origins(settings: Settings) -> Origins:
     return Origins(None if settings.cors_origins is None else frozenset(settings.cors_origins))
+
+
+def _documentation(engine: Engine) -> Documentation:
+    return Documentation(
+        about="A server for resumable uploads: large files, bad networks, nothing lost.",
+        groups={tus.GROUP: tus.ABOUT, **files.GROUPS},
+        operations=(*files.operations(engine.chunks.rules.chunk_size), *tus.OPERATIONS),
+    )
 
 
 async def _life(app: web.Application) -> AsyncIterator[None]:
