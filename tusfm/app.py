@@ -29,7 +29,7 @@ ENGINE = web.AppKey("engine", Engine)
 
 def build_app(settings: Settings, worker: Worker | None = None) -> web.Application:
     """Build the application; nothing is opened before it starts. *worker* None: the process has its port for itself."""
-    engine = wiring.build_watched(settings, worker)
+    engine = wiring.build_watched(settings, worker) if settings.metrics else wiring.build(settings)
     watching = Watching(engine.watch, lambda: (engine.budget.used, engine.budget.limit))
     app = web.Application(middlewares=[watching.middleware, answering], client_max_size=0)
     app[ENGINE] = engine

@@ -1,201 +1,20 @@
 """The one reader of the environment."""
 
-import re
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-MIB = 1024 * 1024
-BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
-PREFIX = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
-HOST = re.compile(r"[A-Za-z0-9.-]+|[0-9a-fA-F:.]+", re.ASCII)
-MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)", re.ASCII)
-NAME = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
-LOOPBACK = "127.0.0.0/8,::1"
+from tusfm import setting_values as read
+
 LEVELS = ("debug", "info", "warning", "error")
 
 
 class BadSetting(Exception):
     """A setting cannot be read; the text is one sentence that names it."""
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _optional(value: str) -> str | None:
-    return value or None
-
-
-def _whole(value: str) -> int:
-    if not (value.isascii() and value.isdigit()):
-        msg = "must be a whole number, 0 or more"
-        raise ValueError(msg)
-    return int(value)
-
-
-def _positive(value: str) -> int:
-    number = _whole(value)
-    if not number:
-        msg = "must be a whole number above 0"
-        raise ValueError(msg)
-    return number
-
-
-def _size(value: str) -> int | None:
-    return _positive(value) if value else None
-
-
-def _budget(value: str) -> int:
-    number = _positive(value)
-    if number < 8 * MIB:
-        msg = f"must be {8 * MIB} bytes or more"
-        raise ValueError(msg)
-    return number
-
-
-def _seconds(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1
-    if not 0 <= number < float("inf"):
-        msg = "must be a number of seconds, 0 or more"
-        raise ValueError(msg)
-    return number
-
-
-def _more_seconds(value: str) -> float:
-    number = _seconds(value)
-    if not number:
-        msg = "must be a number of seconds above 0"
-        raise ValueError(msg)
-    return number
-
-
-def _flag(value: str) -> bool:
-    if value.lower() not in {"0", "1", "true", "false", "yes", "no"}:
-        msg = "must be 0 or 1"
-        raise ValueError(msg)
-    return value.lower() in {"1", "true", "yes"}
-
-
-def _url(value: str) -> str | None:
-    if not value:
-        return None
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        msg = "must be an http or https URL without a query"
-        raise ValueError(msg)
-    return value.rstrip("/")
-
-
-def _key_set_url(value: str) -> str | None:
-    if value and urlsplit(value).scheme not in {"http", "https"}:
-        msg = "must be an http or https URL"
-        raise ValueError(msg)
-    return value or None
-
-
-def _endpoint(value: str) -> str | None:
-    if not value:
-        return None
-    try:
-        url = _url(value if "://" in value else f"http://{value}")
-    except ValueError:
-        url = None
-    if url is None or not HOST.fullmatch(urlsplit(url).hostname or ""):
-        msg = "must be a host (letters, digits, dots and hyphens), with a port or without, or an http or https URL"
-        raise ValueError(msg)
-    return url
-
-
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value):
-        msg = "must be a word of letters, digits and hyphens"
-        raise ValueError(msg)
-    return value
-
-
-def _bucket(value: str) -> str:
-    if not BUCKET.fullmatch(value):
-        msg = "must be a bucket's name: 3 to 63 small letters, digits, dots and hyphens"
-        raise ValueError(msg)
-    return value
-
-
-def _optional_bucket(value: str) -> str | None:
-    return _bucket(value) if value else None
-
-
-def _prefix(value: str) -> str:
-    if not PREFIX.fullmatch(value.strip("/")):
-        msg = "must be words of letters, digits, '.', '_' and '-', with slashes between them; it is never empty"
-        raise ValueError(msg)
-    return value.strip("/") + "/"
-
-
-def _certificates(value: str) -> str | None:
-    if not value:
-        return None
-    try:
-        ssl.create_default_context(cafile=value)
-    except OSError:
-        msg = "must be a file of certificates (PEM) that can be read"
-        raise ValueError(msg) from None
-    return value
-
-
-def _encryption(value: str) -> str | None:
-    if value not in {"", "AES256", "aws:kms"}:
-        msg = "must be AES256 or aws:kms, or empty"
-        raise ValueError(msg)
-    return value or None
-
-
-def _origins(value: str) -> tuple[str, ...] | None:
-    if value.strip() == "*":
-        return None
-    return tuple(one.strip().rstrip("/") for one in value.split(",") if one.strip())
-
-
-def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    if value.lower() == "off":
-        return ()
-    wanted = LOOPBACK if value.lower() == "local" else value
-    try:
-        return tuple(ip_network(one.strip(), strict=False) for one in wanted.split(","))
-    except ValueError:
-        msg = "must be local, off, or a comma-separated list of networks such as 10.0.0.0/8"
-        raise ValueError(msg) from None
-
-
-def _media_types(value: str) -> tuple[str, ...] | None:
-    types = tuple(one.strip().lower() for one in value.split(",") if one.strip())
-    if not all(MEDIA_TYPE.fullmatch(one) for one in types):
-        msg = "must be media types, such as image/png or image/*, with commas between them"
-        raise ValueError(msg)
-    return types or None
-
-
-def _patterns(value: str) -> tuple[str, ...] | None:
-    return tuple(one.strip() for one in value.split(",") if one.strip()) or None
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def read(value: str) -> str:
-        if value.lower() not in choices:
-            msg = f"must be one of {', '.join(choices)}"
-            raise ValueError(msg)
-        return value.lower()
-
-    return read
 
 
 def _setting(name: str, default: str, read: Callable[[str], Any], meaning: str, *, secret: bool = False) -> Any:  # noqa: ANN401
@@ -208,125 +27,133 @@ def _setting(name: str, default: str, read: Callable[[str], Any], meaning: str, 
 class Settings:
     """Everything that can be set, read and checked; sizes in bytes, times in seconds."""
 
-    data_dir: str = _setting("TUSFM_DATA_DIR", "./data", _text, "embedded stack: the SQLite file and the files")
-    max_size: int | None = _setting("TUSFM_MAX_SIZE", "", _size, "bytes of one upload; empty: no limit")
-    expire_after: float = _setting("TUSFM_EXPIRE_AFTER", "86400", _seconds, "seconds after the last byte; 0: never")
-    sweep_every: float = _setting("TUSFM_SWEEP_EVERY", "300", _more_seconds, "seconds between sweeps")
+    data_dir: str = _setting("TUSFM_DATA_DIR", "./data", read.text, "embedded stack: the SQLite file and the files")
+    max_size: int | None = _setting("TUSFM_MAX_SIZE", "", read.size, "bytes of one upload; empty: no limit")
+    expire_after: float = _setting("TUSFM_EXPIRE_AFTER", "86400", read.seconds, "seconds after the last byte; 0: never")
+    sweep_every: float = _setting("TUSFM_SWEEP_EVERY", "300", read.more_seconds, "seconds between sweeps")
     max_chunk_size: int = _setting(
-        "APP_MAX_CHUNK_SIZE", "10485760", _positive, "bytes of one chunk of a file that arrives in chunks"
+        "APP_MAX_CHUNK_SIZE", "10485760", read.positive, "bytes of one chunk of a file that arrives in chunks"
     )
     strict_size: bool = _setting(
-        "TUSFM_LEGACY_STRICT_SIZE", "0", _flag, "whether a total_size that differs from the bytes is a FAILURE"
+        "TUSFM_LEGACY_STRICT_SIZE", "0", read.flag, "whether a total_size that differs from the bytes is a FAILURE"
     )
     read_timeout: float = _setting(
-        "TUSFM_READ_TIMEOUT", "60", _more_seconds, "seconds that a read of a body may bring nothing"
+        "TUSFM_READ_TIMEOUT", "60", read.more_seconds, "seconds that a read of a body may bring nothing"
     )
     drain_timeout: float = _setting(
-        "TUSFM_DRAIN_TIMEOUT", "30", _seconds, "seconds that a stopping process gives its requests to end"
+        "TUSFM_DRAIN_TIMEOUT", "30", read.seconds, "seconds that a stopping process gives its requests to end"
     )
-    memory_budget: int = _setting("TUSFM_MEMORY_BUDGET", "268435456", _budget, "bytes of upload buffers in one process")
-    public_url: str | None = _setting("TUSFM_PUBLIC_URL", "", _url, "where clients see the server")
-    behind_proxy: bool = _setting("TUSFM_BEHIND_PROXY", "0", _flag, "whether forwarded headers are believed")
+    memory_budget: int = _setting("TUSFM_MEMORY_BUDGET", "268435456", read.budget, "bytes of upload buffers in one process")
+    public_url: str | None = _setting("TUSFM_PUBLIC_URL", "", read.url, "where clients see the server")
+    behind_proxy: bool = _setting("TUSFM_BEHIND_PROXY", "0", read.flag, "whether forwarded headers are believed")
     cors_origins: tuple[str, ...] | None = _setting(
-        "TUSFM_CORS_ORIGINS", "*", _origins, "web pages that may upload: a comma-separated list of origins, or *"
+        "TUSFM_CORS_ORIGINS", "*", read.origins, "web pages that may upload: a comma-separated list of origins, or *"
     )
     auth: str = _setting(
-        "TUSFM_AUTH", "none", _one_of("none", "jwt", "apikey"), "who is let in: none (whoever has the URL), jwt or apikey"
+        "TUSFM_AUTH", "none", read.one_of("none", "jwt", "apikey"), "who is let in: none (whoever has the URL), jwt or apikey"
     )
     backend_creates: bool = _setting(
         "TUSFM_BACKEND_CREATES",
         "1",
-        _flag,
+        read.flag,
         "whether an unfinished upload's URL alone is enough to go on with it; 0: every request needs the owner's token",
     )
     jwt_key: str = _setting(
-        "TUSFM_JWT_KEY", "", _text, "what tokens are signed with: a secret (HS256), or a public key (PEM)", secret=True
+        "TUSFM_JWT_KEY", "", read.text, "what tokens are signed with: a secret (HS256), or a public key (PEM)", secret=True
     )
     jwt_key_file: str | None = _setting(
-        "TUSFM_JWT_KEY_FILE", "", _optional, "a file of keys instead: a secret, public keys (PEM), or a key set (JWKS)"
+        "TUSFM_JWT_KEY_FILE", "", read.optional, "a file of keys instead: a secret, public keys (PEM), or a key set (JWKS)"
     )
     jwt_jwks_url: str | None = _setting(
-        "TUSFM_JWT_JWKS_URL", "", _key_set_url, "the address of an identity provider's key set (JWKS) instead"
+        "TUSFM_JWT_JWKS_URL", "", read.key_set_url, "the address of an identity provider's key set (JWKS) instead"
     )
-    jwt_audience: str | None = _setting("TUSFM_JWT_AUDIENCE", "", _optional, "what a token's aud must have; empty: anything")
-    jwt_issuer: str | None = _setting("TUSFM_JWT_ISSUER", "", _optional, "what a token's iss must be; empty: anything")
+    jwt_audience: str | None = _setting(
+        "TUSFM_JWT_AUDIENCE", "", read.optional, "what a token's aud must have; empty: anything"
+    )
+    jwt_issuer: str | None = _setting("TUSFM_JWT_ISSUER", "", read.optional, "what a token's iss must be; empty: anything")
     allowed_types: tuple[str, ...] | None = _setting(
-        "TUSFM_ALLOWED_TYPES", "", _media_types, "types of files that are taken, as clients name them; empty: all"
+        "TUSFM_ALLOWED_TYPES", "", read.media_types, "types of files that are taken, as clients name them; empty: all"
     )
     allowed_names: tuple[str, ...] | None = _setting(
-        "TUSFM_ALLOWED_NAMES", "", _patterns, "patterns of file names that are taken, such as *.jpg; empty: all"
+        "TUSFM_ALLOWED_NAMES", "", read.patterns, "patterns of file names that are taken, such as *.jpg; empty: all"
     )
-    log_format: str = _setting("TUSFM_LOG_FORMAT", "text", _one_of("text", "json"), "text, or json: a line an event")
-    log_level: str = _setting("TUSFM_LOG_LEVEL", "info", _one_of(*LEVELS), "debug, info, warning or error")
+    log_format: str = _setting("TUSFM_LOG_FORMAT", "text", read.one_of("text", "json"), "text, or json: a line an event")
+    log_level: str = _setting("TUSFM_LOG_LEVEL", "info", read.one_of(*LEVELS), "debug, info, warning or error")
     log_metadata: bool = _setting(
-        "TUSFM_LOG_METADATA", "0", _flag, "whether events in the log bear the metadata that clients gave"
+        "TUSFM_LOG_METADATA", "0", read.flag, "whether events in the log bear the metadata that clients gave"
     )
     metrics: tuple[IPv4Network | IPv6Network, ...] = _setting(
-        "TUSFM_METRICS", "local", _networks, "who may read /metrics: local, off, or a comma-separated list of networks"
+        "TUSFM_METRICS", "local", read.networks, "who may read /metrics: local, off, or a comma-separated list of networks"
     )
-    mysql_host: str | None = _setting("MYSQL_HOST", "", _optional, "MySQL or MariaDB instead of SQLite")
-    mysql_port: int = _setting("MYSQL_PORT", "3306", _positive, "its port")
-    mysql_user: str = _setting("MYSQL_USER", "root", _text, "who we are to it")
-    mysql_password: str = _setting("MYSQL_PASSWORD", "", _text, "the user's password", secret=True)
+    worker_metrics: tuple[str, int] | None = _setting(
+        "TUSFM_WORKER_METRICS", "", read.address, "address and port where a worker serves its own /metrics; empty: nowhere"
+    )
+    mysql_host: str | None = _setting("MYSQL_HOST", "", read.optional, "MySQL or MariaDB instead of SQLite")
+    mysql_port: int = _setting("MYSQL_PORT", "3306", read.positive, "its port")
+    mysql_user: str = _setting("MYSQL_USER", "root", read.text, "who we are to it")
+    mysql_password: str = _setting("MYSQL_PASSWORD", "", read.text, "the user's password", secret=True)
     mysql_root_password: str = _setting(
-        "MYSQL_ROOT_PASSWORD", "", _text, "used when the user is root, or has no password", secret=True
+        "MYSQL_ROOT_PASSWORD", "", read.text, "used when the user is root, or has no password", secret=True
     )
-    mysql_database: str = _setting("MYSQL_DATABASE", "filemanager", _text, "the database's name")
-    mysql_pool: int = _setting("TUSFM_MYSQL_POOL", "10", _positive, "connections to MySQL that one process holds at most")
+    mysql_database: str = _setting("MYSQL_DATABASE", "filemanager", read.text, "the database's name")
+    mysql_pool: int = _setting("TUSFM_MYSQL_POOL", "10", read.positive, "connections to MySQL that one process holds at most")
     minio_endpoint: str | None = _setting(
-        "MINIO_ENDPOINT", "", _endpoint, "MinIO or any S3 instead of a directory: host:port, or a URL"
+        "MINIO_ENDPOINT", "", read.endpoint, "MinIO or any S3 instead of a directory: host:port, or a URL"
     )
-    minio_access_key: str = _setting("MINIO_ACCESS_KEY", "", _text, "our key; none at all: AWS's default chain")
-    minio_secret_key: str = _setting("MINIO_SECRET_KEY", "", _text, "its secret", secret=True)
-    minio_root_user: str = _setting("MINIO_ROOT_USER", "", _text, "used when there is no access key")
-    minio_root_password: str = _setting("MINIO_ROOT_PASSWORD", "", _text, "its secret", secret=True)
-    minio_public_bucket: str = _setting("MINIO_PUBLIC_BUCKET", "tusfm-public", _bucket, "files that anyone may read")
-    minio_private_bucket: str = _setting("MINIO_PRIVATE_BUCKET", "tusfm-private", _bucket, "all other files")
+    minio_access_key: str = _setting("MINIO_ACCESS_KEY", "", read.text, "our key; none at all: AWS's default chain")
+    minio_secret_key: str = _setting("MINIO_SECRET_KEY", "", read.text, "its secret", secret=True)
+    minio_root_user: str = _setting("MINIO_ROOT_USER", "", read.text, "used when there is no access key")
+    minio_root_password: str = _setting("MINIO_ROOT_PASSWORD", "", read.text, "its secret", secret=True)
+    minio_public_bucket: str = _setting("MINIO_PUBLIC_BUCKET", "tusfm-public", read.bucket, "files that anyone may read")
+    minio_private_bucket: str = _setting("MINIO_PRIVATE_BUCKET", "tusfm-private", read.bucket, "all other files")
     minio_url: str | None = _setting(
-        "MINIO_URL", "", _url, "where browsers see MinIO, for links to files; empty: MINIO_ENDPOINT"
+        "MINIO_URL", "", read.url, "where browsers see MinIO, for links to files; empty: MINIO_ENDPOINT"
     )
     s3_bucket: str | None = _setting(
-        "TUSFM_S3_BUCKET", "", _optional_bucket, "where tus uploads lie; empty: the private bucket"
+        "TUSFM_S3_BUCKET", "", read.optional_bucket, "where tus uploads lie; empty: the private bucket"
     )
-    s3_prefix: str = _setting("TUSFM_S3_PREFIX", "tusfm/", _prefix, "what our keys begin with")
-    s3_region: str = _setting("TUSFM_S3_REGION", "us-east-1", _name, "the region to sign for")
+    s3_prefix: str = _setting("TUSFM_S3_PREFIX", "tusfm/", read.prefix, "what our keys begin with")
+    s3_region: str = _setting("TUSFM_S3_REGION", "us-east-1", read.name, "the region to sign for")
     s3_addressing: str = _setting(
-        "TUSFM_S3_ADDRESSING", "path", _one_of("path", "virtual"), "where the bucket stands: in the path, or the host name"
+        "TUSFM_S3_ADDRESSING",
+        "path",
+        read.one_of("path", "virtual"),
+        "where the bucket stands: in the path, or the host name",
     )
     s3_session_token: str = _setting(
-        "TUSFM_S3_SESSION_TOKEN", "", _text, "token that belongs to a temporary access key", secret=True
+        "TUSFM_S3_SESSION_TOKEN", "", read.text, "token that belongs to a temporary access key", secret=True
     )
     s3_ca_file: str | None = _setting(
-        "TUSFM_S3_CA_FILE", "", _certificates, "certificates to trust beside those that everybody does (PEM)"
+        "TUSFM_S3_CA_FILE", "", read.certificates, "certificates to trust beside those that everybody does (PEM)"
     )
     s3_encryption: str | None = _setting(
-        "TUSFM_S3_ENCRYPTION", "", _encryption, "encryption at rest that the storage is asked for: AES256 or aws:kms"
+        "TUSFM_S3_ENCRYPTION", "", read.encryption, "encryption at rest that the storage is asked for: AES256 or aws:kms"
     )
-    s3_kms_key: str | None = _setting("TUSFM_S3_KMS_KEY", "", _optional, "the key for aws:kms; empty: the bucket's own")
+    s3_kms_key: str | None = _setting("TUSFM_S3_KMS_KEY", "", read.optional, "the key for aws:kms; empty: the bucket's own")
     s3_storage_class: str | None = _setting(
-        "TUSFM_S3_STORAGE_CLASS", "", _optional, "storage class of finished files; one that is readable at once"
+        "TUSFM_S3_STORAGE_CLASS", "", read.optional, "storage class of finished files; one that is readable at once"
     )
     s3_connections: int = _setting(
         "TUSFM_S3_CONNECTIONS",
         "32",
-        _positive,
+        read.positive,
         "connections for writing that one process holds at most, and as many for reading",
     )
     s3_multipart_age: float = _setting(
         "TUSFM_S3_MULTIPART_AGE",
         "43200",
-        _more_seconds,
+        read.more_seconds,
         "seconds for which a multipart upload is used; a storage may abort older ones",
     )
     rabbitmq_host: str | None = _setting(
-        "RABBITMQ_HOST", "", _optional, "RabbitMQ and workers instead of finalizing in the server"
+        "RABBITMQ_HOST", "", read.optional, "RabbitMQ and workers instead of finalizing in the server"
     )
-    rabbitmq_port: int = _setting("RABBITMQ_PORT", "5672", _positive, "its port")
-    rabbitmq_user: str = _setting("RABBITMQ_DEFAULT_USER", "guest", _text, "who we are to it")
+    rabbitmq_port: int = _setting("RABBITMQ_PORT", "5672", read.positive, "its port")
+    rabbitmq_user: str = _setting("RABBITMQ_DEFAULT_USER", "guest", read.text, "who we are to it")
     broker_prefix: str = _setting(
-        "TUSFM_BROKER_PREFIX", "tusfm", _name, "what the names of our queue and exchange begin with"
+        "TUSFM_BROKER_PREFIX", "tusfm", read.name, "what the names of our queue and exchange begin with"
     )
-    rabbitmq_password: str = _setting("RABBITMQ_DEFAULT_PASS", "guest", _text, "the user's password", secret=True)
+    rabbitmq_password: str = _setting("RABBITMQ_DEFAULT_PASS", "guest", read.text, "the user's password", secret=True)
 
 
 def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:

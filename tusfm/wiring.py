@@ -124,10 +124,8 @@ def build(settings: Settings) -> Engine:
 
 
 def build_watched(settings: Settings, worker: Worker | None = None) -> Engine:
-    """Put the engine of a server together, with figures for Prometheus if anybody may read them."""
-    if not settings.metrics:
-        return build(settings)
-    from tusfm.adapters.metadata_watched import WatchedMetadata  # noqa: PLC0415  only a server tells of itself
+    """Put the engine together, with figures for Prometheus; *worker* None: the process has its page for itself."""
+    from tusfm.adapters.metadata_watched import WatchedMetadata  # noqa: PLC0415  commands do without
     from tusfm.adapters.metrics import Metrics, Page  # noqa: PLC0415  the same
 
     process, watch = secrets.token_hex(8), Metrics(worker)

@@ -1,19 +1,25 @@
 """The Celery worker: its application, and the one task, which is one call of the engine."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
+import tempfile
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from billiard import current_process
 from celery import Celery, signals
 from celery.worker.consumer import Consumer
 from kombu import Connection
 
 from tusfm import wiring
-from tusfm.adapters.finalization_celery import TASK
+from tusfm.adapters.finalization_celery import SENT_AT, TASK
 from tusfm.domain.errors import TusfmError
+from tusfm.ports.watching import Worker
 from tusfm.settings import Settings
 from tusfm.wiring import Engine
 
@@ -53,9 +59,9 @@ class WorkConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
 class Child:
     """A worker's child process: one loop in a thread, for as long as it lives, with the engine and its pools on it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Start the loop, and open the adapters; backends that are away are no error."""
-        self._engine: Engine = wiring.build(settings)
+    def __init__(self, settings: Settings, watched: Worker | None) -> None:
+        """Start the loop, and open the adapters; backends that are away are no error. *watched*: where it keeps figures."""
+        self._engine: Engine = wiring.build(settings) if watched is None else wiring.build_watched(settings, watched)
         self._loop = new_loop()
         self._stopping = asyncio.Event()
         self._ready = threading.Event()
@@ -70,8 +76,10 @@ class Child:
             self._ready.set()
             await self._stopping.wait()
 
-    def finalize(self, upload_id: str) -> None:
+    def finalize(self, upload_id: str, sent_at: float | None) -> None:
         """Make one attempt; what may pass stands in the row, with the time of the next one."""
+        if sent_at is not None:
+            self._engine.watch.waited("finalization", max(0.0, time.time() - sent_at))
         attempt = asyncio.run_coroutine_threadsafe(self._engine.finalizer.finalize(upload_id), self._loop)
         try:
             attempt.result()
@@ -84,18 +92,18 @@ class Child:
         self._thread.join(STOP_SECONDS)  # what does not end by then, the row gives to the next one
 
 
-def build(settings: Settings) -> Celery:
-    """Make the application of a worker. Unusable."""
+def build(settings: Settings, figures: Path | None = None) -> Celery:
+    """Make the application of a worker, whose children keep figures in this directory, if there is one. Unusable."""
     app = wiring.celery(settings)
     app.conf.worker_consumer = f"{__name__}:{WorkConsumer.__name__}"
     child: list[Child] = []
 
-    @app.task(name=TASK)  # type: ignore[untyped-decorator]
-    def finalize(upload_id: str) -> None:
-        child[0].finalize(upload_id)
+    @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
+    def finalize(task: Any, upload_id: str) -> None:  # noqa: ANN401  Celery's own
+        child[0].finalize(upload_id, (task.request.headers or {}).get(SENT_AT))
 
     def begin(**_: Any) -> None:  # noqa: ANN401  Celery's own
-        child.append(Child(settings))
+        child.append(Child(settings, None if figures is None else Worker(current_process().index, figures)))
 
     def end(**_: Any) -> None:  # noqa: ANN401  Celery's own
         child.pop().stop()
@@ -110,9 +118,31 @@ def build(settings: Settings) -> Celery:
     return app
 
 
+@contextlib.contextmanager
+def _figures(settings: Settings) -> Iterator[Path | None]:
+    """Serve the figures of a worker's children, and yield the directory where they keep them; None: nobody asks. Unusable."""
+    if settings.worker_metrics is None:
+        yield None
+        return
+    from tusfm.adapters.metrics import serve  # noqa: PLC0415  slow to load, and often not needed
+
+    host, port = settings.worker_metrics
+    with tempfile.TemporaryDirectory(prefix="tusfm-") as directory:
+        try:
+            serve(host, port, Path(directory))
+        except OSError as error:
+            msg = f"The figures cannot be served at TUSFM_WORKER_METRICS {host}:{port}: {error.strerror}."
+            raise wiring.Unusable(msg) from error
+        yield Path(directory)
+
+
 def run(settings: Settings, options: Sequence[str]) -> None:
-    """Work until SIGTERM; the options are Celery's (`--concurrency`, `--queues`, `--loglevel`, …)."""
-    app = build(settings)
+    """Work until SIGTERM; the options are Celery's (`--concurrency`, `--queues`, `--loglevel`, …). Unusable."""
+    with _figures(settings) as figures:
+        _work(settings, build(settings, figures), options)
+
+
+def _work(settings: Settings, app: Celery, options: Sequence[str]) -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(_in_a_line)
     name = f"tusfm-{secrets.token_hex(4)}@%h"  # several may run on one machine

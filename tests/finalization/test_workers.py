@@ -18,9 +18,10 @@ import pytest
 from kombu import Connection, Consumer, Queue
 from sqlalchemy.engine import URL
 
+from tests.acceptance.test_metrics import Figures
 from tests.conformance.client import Client
 from tests.deployments import BUCKET
-from tests.servers import ServerProcess, WorkerProcess
+from tests.servers import ServerProcess, WorkerProcess, free_port
 from tests.services.rabbitmq import RabbitProcess
 from tests.services.s3 import S3Server
 from tests.services.s3_proxy import S3Proxy
@@ -73,6 +74,7 @@ class Plant:
     s3: S3Proxy
     stack: ProductionStack
     database: URL
+    figures: str
 
     async def uploaded(self) -> str:
         """Send a file, and return its URL."""
@@ -100,6 +102,17 @@ class Plant:
         sweep(self.stack)
         assert list(self.stack.objects().values()) == [SIZE]
 
+    def tells_of_its_work(self) -> None:
+        """The worker's page counts the task that its child took, and how long it waited; a server may have finished first."""
+        end = time.monotonic() + 30
+        while True:
+            with urllib.request.urlopen(self.figures, timeout=20) as page:
+                seen = Figures(page.read())
+            if seen("queue_seconds_count", queue="finalization") and seen("database_transactions_total", outcome="done"):
+                return
+            assert time.monotonic() < end, self.worker.log()
+            time.sleep(0.1)
+
     def without_resume(self) -> None:
         """See that it was the worker: the server finds what nobody has done after five seconds only."""
         assert "Task tusfm.finalize" in self.worker.log()
@@ -117,11 +130,12 @@ def plant(mysql_server: URL, minio_server: S3Server, tmp_path: Path) -> Iterator
         stack = ProductionStack(url, proxy.proxied, BUCKET)
         stack.settings |= rabbit.rabbit.settings("tusfm")
         server = ServerProcess(tmp_path / "server", stack.settings)
-        worker = WorkerProcess(tmp_path / "worker", stack.settings)
+        figures = f"127.0.0.1:{free_port()}"
+        worker = WorkerProcess(tmp_path / "worker", {**stack.settings, "TUSFM_WORKER_METRICS": figures})
         server.start()
         ending.push(server)
         ending.push(worker)
-        yield Plant(server, worker, rabbit, proxy, stack, url)
+        yield Plant(server, worker, rabbit, proxy, stack, url, f"http://{figures}/metrics")
 
 
 async def test_a_worker_finishes_and_everybody_hears_of_it(plant: Plant) -> None:
@@ -149,6 +163,7 @@ async def test_a_worker_finishes_and_everybody_hears_of_it(plant: Plant) -> None
     assert finalized["metadata"] == {"filename": "film.mp4"}
     assert finalized["time"].endswith("Z")
     plant.without_resume()
+    await asyncio.to_thread(plant.tells_of_its_work)
 
 
 async def test_the_broker_is_away_when_an_upload_ends(plant: Plant) -> None:

@@ -45,6 +45,8 @@ def test_defaults_are_the_embedded_stack() -> None:
         ("TUSFM_PUBLIC_URL", "example.com"),
         ("TUSFM_LOG_FORMAT", "xml"),
         ("TUSFM_METRICS", "everybody"),
+        ("TUSFM_WORKER_METRICS", "9808"),
+        ("TUSFM_WORKER_METRICS", "127.0.0.1:70000"),
         ("TUSFM_METRICS", "10.0.0.0/40"),
         ("TUSFM_LOG_LEVEL", "loud"),
         ("APP_MAX_CHUNK_SIZE", "0"),

@@ -17,6 +17,7 @@ from tusfm.ports.checks import Checks
 from tusfm.ports.metadata import Pending
 
 TASK = "tusfm.finalize"
+SENT_AT = "tusfm_sent_at"  # seconds since 1970, in a header of the message
 SILENCE_SECONDS = 30.0  # of a broker that was asked something: connect again
 
 
@@ -53,7 +54,10 @@ class CeleryFinalization:
         where = self._broker.address.work
 
         def work(producer: Producer) -> None:
-            self._app.send_task(TASK, (upload_id,), producer=producer, exchange=where, routing_key=where, retry=False)
+            sent = {SENT_AT: time.time()}
+            self._app.send_task(
+                TASK, (upload_id,), producer=producer, exchange=where, routing_key=where, retry=False, headers=sent
+            )
 
         await self._broker.run(work)
 

@@ -13,12 +13,22 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest, values
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    start_http_server,
+    values,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from tusfm import __version__
 from tusfm.domain.errors import TusfmError, Unavailable
+from tusfm.engine.events import Event
 from tusfm.ports.metadata import Census, Metadata
 from tusfm.ports.watching import Exchange, Kind, Standing, Step, Worker
 
@@ -124,6 +134,8 @@ class Metrics:
         self._processes = _gauge(own, "tusfm_processes", "Processes that answer.", "livesum")
         self._cpu = Counter("tusfm_cpu_seconds", "Processor time of the processes.", registry=own)
         self._burnt = 0.0
+        for event in Event:
+            self._happened.labels(event.value)  # a count that begins with its first event cannot be seen to grow
 
     def exchange(self, exchange: Exchange) -> AbstractContextManager[object]:
         """Count and time a request."""
@@ -193,6 +205,13 @@ def _resident_bytes() -> int:
         return int(STATM.read_text().split()[1]) * resource.getpagesize()
     except OSError:  # not Linux; there it is the most that it ever was
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def serve(host: str, port: int, directory: Path) -> None:
+    """Serve what several processes keep in a directory, from a thread of this one, which keeps nothing. OSError."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]
+    start_http_server(port, host, registry)
 
 
 class Page:
