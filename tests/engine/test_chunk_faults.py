@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from tests.engine.chunked import DONE, becomes, completed, content, freed, left, send, sent
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
+from tusfm.adapters import storage_local
+from tusfm.adapters.finalization_inline import InlineFinalization
 from tusfm.domain.errors import NotFound, StorageUnavailable
 from tusfm.domain.files import File, FileStatus
 from tusfm.domain.upload import State
@@ -97,6 +100,60 @@ async def test_an_attempt_that_wakes_late_writes_nothing(environ: dict[str, str]
         assert await content(second, file) == b"ONEtwo"
         await freed(second)
         assert storage.unfinished == {}
+
+
+async def test_a_chunk_that_is_replaced_before_it_was_read(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its object is gone when the attempt comes to it: that is no failure, and nothing to wait for."""
+    monkeypatch.setattr(joining, "LOOK_AGAIN_SECONDS", 1000)
+    storage = MemoryStorage()
+    async with running(environ, storage) as engine:
+        upload_id = await sent(engine, [b"one", b"two"])
+        begin = storage.begin
+
+        async def replaced_meanwhile(key: str, content_type: str | None = None) -> str:
+            monkeypatch.setattr(storage, "begin", begin)
+            await send(engine, upload_id, 0, b"ONE")
+            return await begin(key, content_type)
+
+        monkeypatch.setattr(storage, "begin", replaced_meanwhile)
+        done = await becomes(engine, await completed(engine, upload_id, 2), *DONE)
+        assert (done.status, await content(engine, done)) == (FileStatus.SUCCESS, b"ONEtwo")
+        await freed(engine)
+        assert storage.unfinished == {}
+
+
+async def test_an_attempt_that_wakes_late_in_a_directory(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frozen with its draft written and not yet named: it was taken over, and what it names then is nothing."""
+    reached, go_on = threading.Event(), threading.Event()
+    finish = storage_local._finish
+
+    def frozen_once(fd: int, path: str, target: str) -> None:
+        monkeypatch.setattr(storage_local, "_finish", finish)
+        reached.set()
+        go_on.wait(60)
+        finish(fd, path, target)
+
+    async with running(environ) as first, running(environ) as second:
+        upload_id = await sent(first, [b"one", b"two"])
+        monkeypatch.setattr(storage_local, "_finish", frozen_once)
+        file = await completed(first, upload_id, 2)
+        assert await asyncio.to_thread(reached.wait, 30)
+        await send(second, upload_id, 0, b"ONE")
+        execute(environ, "UPDATE uploads SET lease_until = 0")
+        await second.finalizer.finalize(upload_id)
+        await becomes(second, file, FileStatus.SUCCESS)
+        go_on.set()
+        await freed(second)
+        await asyncio.wait_for(asyncio.gather(*_attempts(first)), 30)
+        assert await content(second, file) == b"ONEtwo"
+        await second.sweep.sweep()
+        assert await left(second) == []
+
+
+def _attempts(engine: Engine) -> list[asyncio.Task[None]]:
+    """Return what an engine is at."""
+    assert isinstance(engine.finalization, InlineFinalization)
+    return list(engine.finalization._tasks)
 
 
 async def test_two_workers_at_once_make_one_file(environ: dict[str, str]) -> None:

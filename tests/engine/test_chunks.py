@@ -15,6 +15,7 @@ from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
 from tusfm.domain.errors import AlreadyFinished, BadLink, NotFound, StillFinishing
 from tusfm.domain.files import FileStatus
+from tusfm.engine import composition, part_layout
 from tusfm.wiring import Engine
 
 MIB = 1024 * 1024
@@ -179,6 +180,21 @@ async def test_many_at_once_stay_within_the_budget(tmp_path: Path) -> None:
             assert budget.used == 0
             assert seen <= budget.limit + 31 * 65_536  # each holds the piece that came when there was no room
             done = await becomes(engine, await completed(engine, upload_id, 30), *DONE)
+            assert await content(engine, done) == b"".join(chunks)
+            await freed(engine)
+
+
+async def test_more_chunks_than_a_multipart_upload_has_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are composed in several first, of which nothing is left."""
+    monkeypatch.setattr(composition, "MOST_PARTS", 4)
+    monkeypatch.setattr(part_layout, "bundles", lambda sources: composition.bundles(sources, 4))
+    storage = MemoryStorage()
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            chunks = [noise(index, size) for index, size in enumerate((5 * MIB, 7, 6 * MIB, 5 * MIB, 1, 2, 5 * MIB))]
+            upload_id = await sent(engine, chunks)
+            done = await becomes(engine, await completed(engine, upload_id, len(chunks)), *DONE)
+            assert storage.calls.count("complete") == 5
             assert await content(engine, done) == b"".join(chunks)
             await freed(engine)
 

@@ -124,9 +124,8 @@ class TestPlacing:
     async def test_numbers_are_never_given_out_again(self, metadata: SqlMetadata) -> None:
         """The first intent after all others are gone is still begun later than the chunk that is there."""
         upload_id = await begun(metadata)
-        for _ in range(3):
-            assert await metadata.forsake((await intended(metadata)).name)
-        first = await placed(metadata, upload_id)
+        given_up, first = await intended(metadata), await placed(metadata, upload_id)
+        assert await metadata.forsake(given_up.name)
         again = await intended(metadata)
         assert await metadata.place(upload_id, again, 100) == first
 

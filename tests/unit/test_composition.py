@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tusfm.engine.composition import MIN_PART, MOST_COPY, CopyPart, GatherPart, TooManyParts, plan
+from tusfm.engine.composition import MIN_PART, MOST_COPY, CopyPart, GatherPart, TooManyParts, bundles, plan
 from tusfm.ports.storage import Source
 
 LENGTHS = st.one_of(
@@ -54,6 +54,15 @@ def test_whole_sources_of_the_least_size_are_copied() -> None:
     """Chunks of 5 MiB, as many clients send them, and a shorter last one: nothing but the last is read."""
     steps = plan([*(Source(f"files/{index}", 0, MIN_PART, whole=True) for index in range(5)), Source("files/5", 0, 7)])
     assert [isinstance(step, CopyPart) for step in steps] == [True] * 5 + [False]
+
+
+@given(st.lists(LENGTHS, max_size=40), st.integers(10, 30))
+def test_bundles_fit_into_a_multipart_upload_each(lengths: list[int], most: int) -> None:
+    """One after another they are the sources, and the plan of each has no more parts than it may."""
+    sources = [Source(f"files/{index}", 0, length) for index, length in enumerate(lengths) if length <= MOST_COPY]
+    runs = bundles(sources, most)
+    assert [source for run in runs for source in run] == sources
+    assert all(len(plan(run)) <= most for run in runs)
 
 
 def test_too_many_parts_are_refused() -> None:

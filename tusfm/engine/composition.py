@@ -63,6 +63,20 @@ def plan(sources: Sequence[Source]) -> list[CopyPart | GatherPart]:
     return steps
 
 
+def bundles(sources: Sequence[Source], most: int = MOST_PARTS) -> list[list[Source]]:
+    """Cut the sources into runs, each of which makes a multipart upload of at most so many parts."""
+    runs: list[list[Source]] = []
+    parts = most
+    for source in sources:
+        needed = -(-source.length // COPY_BYTES) + 1  # one for what is gathered before it
+        if parts + needed > most:
+            runs.append([])
+            parts = 0
+        runs[-1].append(source)
+        parts += needed
+    return runs
+
+
 def _split(source: Source, length: int) -> tuple[Source, Source]:
     return (
         Source(source.key, source.start, length),

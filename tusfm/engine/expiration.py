@@ -26,6 +26,7 @@ DAY_SECONDS = 86400.0
 MARKER = "work/marker/"
 CHUNKS = "work/c/"
 FIXED = ("public/", "private/")
+MULTIPARTS = ("files/", "work/", *FIXED)
 RESUME_SECONDS = 5.0
 BATCH = 500
 ALL = 10**9
@@ -179,7 +180,7 @@ class Sweep:
         count = await self._delete_left("work/", strange=ours)
         if await self._metadata.lead(FILES_DUTY, self._process, DAY_SECONDS):
             count += await self._delete_left("files/", strange=False)
-            for top in ("files/", *FIXED):
+            for top in MULTIPARTS:
                 count += await self._abort_left(top)
         return count
 
@@ -240,7 +241,7 @@ class Sweep:
             async for _ in self._left(prefix, strange=strange and prefix == "work/"):
                 left += 1
         if self._multipart is not None:
-            for top in ("files/", *FIXED):
+            for top in MULTIPARTS:
                 async for _ in self._multiparts_left(self._multipart, top):
                     left += 1
         return {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tusfm.domain.errors import BytesLost, Fenced
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload
 from tusfm.engine.budget import Budget
-from tusfm.engine.composition import CopyPart, GatherPart, plan
+from tusfm.engine.composition import CopyPart, GatherPart, bundles, plan
 from tusfm.engine.joining import chunk_objects
 from tusfm.engine.multiparts import object_key, part_size, piece_of, turn
 from tusfm.engine.parts import GATHERS_AT_ONCE, MOST_TAILS, PartWriter, tail_key
@@ -150,13 +150,29 @@ class PartLayout:
         """
         if upload.multipart and upload.object_key:
             await self._storage.abort(upload.object_key, upload.multipart)
+        pieces = await self._pieces(upload, bundles(sources))
         multipart = await self._record(upload, key, await self._storage.begin(key, content_type))
+        await self._made(key, multipart, pieces or sources)
+        if pieces:
+            await self._storage.delete([piece.key for piece in pieces])
+
+    async def _pieces(self, upload: Upload, runs: Sequence[Sequence[Source]]) -> list[Source]:
+        """Compose each run into a piece, under this lease, where there are too many sources for one multipart upload."""
+        pieces = []
+        for number, run in enumerate(runs if len(runs) > 1 else ()):
+            key = f"work/{upload.id}/l/{upload.lease}-{number}"
+            pieces.append(Source(key, 0, await self._made(key, await self._storage.begin(key), run)))
+        return pieces
+
+    async def _made(self, key: str, multipart: str, sources: Sequence[Source]) -> int:
+        """Make the object of the sources, and return its size. BytesLost."""
         steps = plan(sources) or [GatherPart(1, ())]  # an object of one empty part is empty
         into = _Composition(key, multipart, steps, sum(source.length for source in sources), {})
         await self._copy(into)
         await self._storage.complete(key, multipart, into.listed)
         if await self._storage.size(key) != into.total:
             raise BytesLost(ODD)
+        return into.total
 
     async def _composed(self, upload: Upload, into: "_Composition") -> str:
         """Make the parts that are missing, and the object. BytesLost: a source is gone, or what was begun is."""
