@@ -249,13 +249,18 @@ class _Attempt:
         self._committing = False
 
     async def run(self, connection: AsyncConnection, work: Work[T], seen: Seen | None, *, commit: bool) -> T:
-        """Run the work; one that finds nothing to do may have been done before, by itself."""
+        """Run the work; one that finds nothing to do may have been done before, by itself.
+
+        If it was not seen to have been done, somebody may have gone on from it since: nobody can tell, and its objects stay.
+        """
         try:
             result = await connection.run_sync(work)
-        except Fenced:
-            if self.unknown and seen is not None and await connection.run_sync(seen):
+        except Fenced as error:
+            if not self.unknown:
+                raise
+            if seen is not None and await connection.run_sync(seen):
                 return None  # type: ignore[return-value]  # such transactions return nothing
-            raise
+            raise OutcomeUnknown(UNTOLD) from error
         if commit:
             self._committing = True
             await connection.commit()
@@ -263,6 +268,7 @@ class _Attempt:
         return result
 
 
+UNTOLD = "the database's answer to a commit was lost, and somebody else has changed the upload since"
 NOT_MIGRATED = "the database is not migrated; run 'tusfm migrate'"
 NO_ANSWER = "the database does not answer; look at MYSQL_HOST and MYSQL_PORT, and whether it runs"
 ADVICE = {

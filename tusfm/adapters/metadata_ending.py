@@ -1,14 +1,16 @@
 """Transactions of finalization, deletion and concatenation; see ports.metadata.Ending for what each promises."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from tusfm.adapters.metadata_receiving import ReceivingSql
 from tusfm.adapters.metadata_session import milliseconds
 from tusfm.domain.errors import BadConcatenation, NotFound, TooLarge
-from tusfm.domain.upload import Role, State, Upload
+from tusfm.domain.upload import MAX_SIZE, Role, State, Upload
 from tusfm.ports.metadata import Message, NewUpload
 from tusfm.ports.storage import Part
 
@@ -157,13 +159,14 @@ class EndingSql(ReceivingSql):
         await self.db.write(work)
 
     async def composed(self, upload_id: str, lease: int, part: Part) -> None:
-        """Record one part of it."""
+        """Record one part of it; under the lease, one that is recorded already is this very call's, from a lost answer."""
 
         def work(connection: Connection) -> None:
             self.fence(connection, HOLDS_LEASE, id=upload_id, lease=lease)
             self.run(connection, ADD_COMPOSED, id=upload_id, number=part.number, etag=part.etag)
 
-        await self.db.write(work)
+        with contextlib.suppress(IntegrityError):
+            await self.db.write(work)
 
     async def parts_composed(self, upload_id: str, lease: int) -> list[Part]:
         """Read them."""
@@ -236,6 +239,8 @@ class EndingSql(ReceivingSql):
             return await self.db.write(work)
         except _Same as same:
             found = same.upload_id
+        except IntegrityError:  # an id is random, so the row is this one's, from a lost answer
+            found = new.id
         return await self.db.read(lambda connection: self._read_back(connection, found))
 
     def _insert_final(self, connection: Connection, new: NewUpload, partials: Sequence[str], digest: str) -> None:
@@ -263,8 +268,9 @@ class EndingSql(ReceivingSql):
             if role != Role.PARTIAL:
                 raise BadConcatenation("A final upload can only be made of partial uploads.")
         known = [found[partial][4] if found[partial][4] is not None else found[partial][3] for partial in partials]
-        if limit is not None and sum(known) > limit:
-            msg = f"An upload may have {limit} bytes at most."
+        most = MAX_SIZE if limit is None else limit
+        if sum(known) > most:
+            msg = f"An upload may have {most} bytes at most."
             raise TooLarge(msg)
         return sum(known) if all(found[partial][4] is not None for partial in partials) else None
 

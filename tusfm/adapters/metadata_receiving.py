@@ -46,7 +46,7 @@ NEXT_PART = "SELECT next_part FROM uploads WHERE id = :id"
 BEGIN_MULTIPART = (
     "UPDATE uploads SET multipart = :multipart, multipart_at = {now}, object_key = :key, next_part = next_part + :reserve"
     + UNDER_EPOCH
-    + " AND multipart IS NULL"
+    + " AND (multipart IS NULL OR multipart = :multipart)"
 )
 TURN = "UPDATE uploads SET multipart = NULL, next_part = 1" + UNDER_EPOCH + " AND multipart = :multipart"
 FORGET_PARTS = "DELETE FROM extents WHERE upload_id = :id AND kind = 'part'"

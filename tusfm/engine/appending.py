@@ -19,7 +19,7 @@ from tusfm.domain.errors import (
     Unavailable,
 )
 from tusfm.domain.upload import MAX_SIZE, Extent, Role, State, Upload
-from tusfm.engine.body import Body
+from tusfm.engine.body import Body, opening
 from tusfm.engine.budget import Loan
 from tusfm.engine.checksums import Checksum, Verifier
 from tusfm.engine.events import Event, event
@@ -224,7 +224,7 @@ class Appender:
         upload = await self._judged(append)
         if upload.state is State.RECEIVING:  # it changed between the two statements
             raise OffsetConflict(upload.offset)
-        if append.body.size is None and await append.body.read():
+        if append.body.size is None and await opening(append.body, self._rules.read_timeout):
             msg = f"The upload has its {upload.length} bytes already."
             raise TooLarge(msg)
         return self.progress(upload)
@@ -263,14 +263,16 @@ class Appender:
             await position.release()
 
     async def _lose(self, upload: Upload, offset: int, error: BytesLost) -> None:
-        """Acknowledged bytes are gone from storage: no retry of the client's brings them back."""
-        log.error("upload %s: acknowledged bytes are gone from storage: %s", upload.id, error)
+        """Acknowledged bytes are gone from storage: no retry of the client's brings them back.
+
+        Fenced: it was not for this request to find that out; whoever has the upload now may have ended what it used.
+        """
         message = event(
             Event.FAILED, upload.id, owner=upload.owner, header=upload.metadata, offset=offset, length=upload.length
         )
-        with contextlib.suppress(Fenced):
-            await self._metadata.lose(upload.id, upload.epoch, str(error), [message])
-            self._outbox.kick()
+        await self._metadata.lose(upload.id, upload.epoch, str(error), [message])
+        log.error("upload %s: acknowledged bytes are gone from storage: %s", upload.id, error)
+        self._outbox.kick()
 
     def _reached(self, position: Position, total: int | None) -> Progress:
         if position.offset == total:

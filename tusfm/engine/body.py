@@ -1,6 +1,9 @@
 """What a face hands to the engine: the bytes of one request, as they come."""
 
+import asyncio
 from typing import Protocol
+
+from tusfm.domain.errors import BodyBroken
 
 
 class Body(Protocol):
@@ -26,6 +29,16 @@ class Body(Protocol):
 
     def cut(self) -> None:
         """End the connection now; a pending read ends with BodyBroken."""
+
+
+async def opening(body: Body, seconds: float) -> bytes:
+    """Read a body's first bytes where only their being there matters; BodyBroken, also after so many seconds without any."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await body.read()
+    except TimeoutError as error:
+        msg = f"The body brought nothing for {seconds:g} seconds."
+        raise BodyBroken(msg) from error
 
 
 class NoBody:

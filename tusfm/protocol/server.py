@@ -15,6 +15,7 @@ HEAD_SECONDS = 30.0  # a whole request head must come within
 KEEP_ALIVE_SECONDS = 75.0  # longer than the usual proxy's, so that it is the proxy that closes
 LINE_BYTES = 32 * 1024  # 16 KiB of metadata must fit into a header line
 HEADERS = 128
+HEAD_BYTES = 128 * 1024  # a whole request head; as many lines as there may be, each as long as it may be, would be 4 MiB
 LINGER_SECONDS = 1.0  # for a client that still sends a body that was refused
 READ_BYTES = 256 * 1024
 BACKLOG = 1024
@@ -26,12 +27,13 @@ log = logging.getLogger(__name__)
 class Connection(RequestHandler):
     """aiohttp's handler of one connection, with a time limit for heads and our own words for what it cannot parse."""
 
-    __slots__ = ("_head_timer", "_last_body")
+    __slots__ = ("_head_bytes", "_head_timer", "_last_body")
 
     def __init__(self, manager: "Server", **kwargs: Any) -> None:  # noqa: ANN401  aiohttp's own
         """Take what aiohttp gives."""
         super().__init__(manager, **kwargs)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
         self._last_body: StreamReader | None = None
 
     @property
@@ -40,22 +42,24 @@ class Connection(RequestHandler):
         return self._waiter is None or bool(self._messages)
 
     def data_received(self, data: bytes) -> None:
-        """Give a head that has begun its time; bytes of a body pass by."""
-        if self._request_in_progress:
-            self._receive(data)
-            self._end_broken_body()
-            return
-        before = self._request_count
-        self._receive(data)
-        if self._request_count != before:
-            self._stop_timer()
-        elif data and self._head_timer is None:
-            self._head_timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._too_slow)
-
-    def _receive(self, data: bytes) -> None:
+        """Give a head that has begun its time and its size; bytes of a body pass by."""
+        receives_body, before = self._last_body is not None and not self._last_body.is_eof(), self._request_count
         super().data_received(data)
-        if self._messages:
+        if self._request_count != before:
             self._last_body = self._messages[-1][1]
+            self._stop_timer()
+        elif data and not receives_body:
+            self._take_head(len(data))
+        if self._request_in_progress:
+            self._end_broken_body()
+
+    def _take_head(self, size: int) -> None:
+        """Count bytes of a head that is not whole yet; its time begins when no request before it is being answered."""
+        self._head_bytes += size
+        if self._head_bytes > HEAD_BYTES:
+            self.force_close()
+        elif self._head_timer is None and not self._request_in_progress:
+            self._head_timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._too_slow)
 
     def _end_broken_body(self) -> None:
         """Tell the reader of a body whose framing broke: aiohttp queues its 400 behind a request that would wait for ever."""
@@ -84,6 +88,7 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def _stop_timer(self) -> None:
+        self._head_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

@@ -13,7 +13,6 @@ from tusfm.domain.errors import BodyBroken
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?", re.ASCII)
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?", re.ASCII)
-BODY_SECONDS = 60.0
 
 
 class RequestBody:
@@ -24,7 +23,7 @@ class RequestBody:
         self._request = request
         self._content: StreamReader = request.content
         self._promised = expects_continue(request)
-        self.size: int | None = request.content_length if request.can_read_body else 0
+        self.size: int | None = request.content_length or 0
         if request.headers.get(hdrs.TRANSFER_ENCODING):
             self.size = None
 

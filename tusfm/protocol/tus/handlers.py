@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from tusfm.domain.errors import NotFound
 from tusfm.domain.upload import Role, State, Upload, is_id
 from tusfm.engine.appending import Append, Progress
+from tusfm.engine.body import opening
 from tusfm.engine.checksums import ALGORITHMS
 from tusfm.engine.creating import Creation
 from tusfm.engine.rules import Rules
@@ -189,7 +190,8 @@ async def _see_whether_empty(asked: Asked, body: RequestBody) -> None:
     """A chunked body may turn out to have no bytes, and then its type means nothing (rule W2)."""
     final = asked.concat is not None and asked.concat.final
     kind = asked.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
-    if body.size is None and (final or kind != requirements.OFFSET_OCTETS) and not await body.read():
+    unlooked = body.size is None and (final or kind != requirements.OFFSET_OCTETS)
+    if unlooked and not await opening(body, asked.rules.read_timeout):
         asked.size = body.size = 0
 
 

@@ -8,6 +8,7 @@ from multidict import CIMultiDictProxy
 from tusfm.domain import metadata
 from tusfm.domain.access import file_name_fits, file_type_fits
 from tusfm.domain.errors import NameNotAllowed, TypeNotAllowed
+from tusfm.domain.upload import MAX_SIZE
 from tusfm.engine.checksums import Checksum
 from tusfm.engine.rules import Rules
 from tusfm.protocol.tus import headers
@@ -181,9 +182,9 @@ def octets_if_any(asked: Asked) -> None:
 
 def fits(asked: Asked) -> None:
     """CR3, D5, P6: nothing over the maximum, and no body over the length that comes with it."""
-    limit = asked.rules.max_size
+    limit = MAX_SIZE if asked.rules.max_size is None else asked.rules.max_size
     start = asked.offset or 0
-    if limit is not None and max(asked.length or 0, start + (asked.size or 0)) > limit:
+    if max(asked.length or 0, start + (asked.size or 0)) > limit:
         raise Refusal(413, f"An upload may have {limit} bytes at most.")
 
 

@@ -1,0 +1,89 @@
+"""What the tests of faults share: server processes behind proxies that fail what they are told to."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from tests.conformance.client import Client
+from tests.deployments import BUCKET
+from tests.servers import ServerProcess
+from tests.services.mysql_proxy import MysqlProxy
+from tests.services.s3 import S3Server
+from tests.services.s3_proxy import S3Proxy
+from tests.stacks import ProductionStack, apart, execute, migrated
+
+MIB = 1024 * 1024
+
+
+@dataclass
+class Site:
+    """Servers on one bucket and one database: the first goes through both proxies, the second through that of S3 only."""
+
+    stack: ProductionStack
+    s3: S3Proxy
+    mysql: MysqlProxy
+    database: URL
+    servers: Sequence[ServerProcess]
+
+    @property
+    def first(self) -> Client:
+        """A client of the first server."""
+        return Client([self.servers[0].url])
+
+    @property
+    def second(self) -> Client:
+        """A client of the second server."""
+        return Client([self.servers[1].url])
+
+    def row(self, url: str, column: str) -> str:
+        """Look into an upload's row."""
+        statement = f"SELECT {column} FROM uploads WHERE id = '{url[-32:]}'"
+        return str(apart(lambda: execute(self.database, statement)))
+
+
+@contextmanager
+def sites(folder: Path, mysql: URL, minio: S3Server, settings: dict[str, str] | None = None) -> Iterator[Site]:
+    """Run two servers."""
+    with migrated(mysql) as url, S3Proxy(minio) as s3, MysqlProxy(url) as proxy:
+        stack = ProductionStack(url, s3.proxied, BUCKET)
+        stack.settings |= settings or {}
+        ports = [{"MYSQL_PORT": str(proxy.port)}, {}]
+        servers = [ServerProcess(folder / str(number), {**stack.settings, **port}) for number, port in enumerate(ports)]
+        for server in servers:
+            server.start(wait=False)
+        try:
+            for server in servers:
+                server.wait()
+            yield Site(stack, s3, proxy, url, servers)
+        finally:
+            s3.clear()
+            for server in servers:
+                server.__exit__()
+
+
+@pytest.fixture(scope="session")
+def lasting(tmp_path_factory: pytest.TempPathFactory, mysql_server: URL, minio_server: S3Server) -> Iterator[Site]:
+    """Run two servers with the default settings for all tests that leave them as they were."""
+    with sites(tmp_path_factory.mktemp("site"), mysql_server, minio_server) as one:
+        yield one
+
+
+@pytest.fixture
+def site(lasting: Site) -> Iterator[Site]:
+    """Give the two servers to a test, and see that it wrote no traceback."""
+    yield lasting
+    lasting.s3.clear()
+    lasting.mysql.clear()
+    for server in lasting.servers:
+        assert "Traceback" not in server.log(), server.log()
+
+
+@asynccontextmanager
+async def both(site: Site) -> AsyncIterator[tuple[Client, Client]]:
+    """Open a client of each server."""
+    async with site.first as first, site.second as second:
+        yield first, second

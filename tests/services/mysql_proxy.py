@@ -1,0 +1,138 @@
+"""A proxy before MySQL that knows where a transaction ends, and loses the question or the answer of a COMMIT."""
+
+import asyncio
+import contextlib
+import threading
+from dataclasses import dataclass, field
+from typing import Self
+
+from sqlalchemy.engine import URL
+
+from tests.servers import free_port
+
+COMMIT = b"\x03COMMIT"
+ENDS = (COMMIT, b"\x03ROLLBACK")
+
+
+@dataclass
+class Loss:
+    """A COMMIT that is lost: the first of a transaction in which *statement* stands, after *skip* others.
+
+    *before*: the database never hears of it. Else it has committed, and after *meanwhile* was set its answer is lost.
+    """
+
+    statement: str
+    before: bool = False
+    skip: int = 0
+    happened: threading.Event = field(default_factory=threading.Event)
+    meanwhile: threading.Event = field(default_factory=threading.Event)
+
+    def strikes(self, said: bytes) -> bool:
+        """Tell whether it is this transaction's."""
+        if self.happened.is_set() or self.statement.encode() not in said:
+            return False
+        self.skip -= 1
+        return self.skip < 0
+
+
+@dataclass
+class MysqlProxy:
+    """Runs in a thread of its own, from start to stop."""
+
+    server: URL
+    losses: list[Loss] = field(default_factory=list)
+    commits: int = 0
+
+    def __post_init__(self) -> None:
+        """Choose a port."""
+        self.port = free_port()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.clear()
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def lose(self, statement: str, *, before: bool = False, skip: int = 0, waits: bool = False) -> Loss:
+        """Lose a COMMIT; *waits*: its answer, only when *meanwhile* is set."""
+        loss = Loss(statement, before, skip)
+        if not waits:
+            loss.meanwhile.set()
+        self.losses.append(loss)
+        return loss
+
+    def clear(self) -> None:
+        """Lose nothing more."""
+        for loss in self.losses:
+            loss.meanwhile.set()
+        self.losses.clear()
+
+    async def _start(self) -> None:
+        self._listening = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+
+    async def _stop(self) -> None:
+        self._listening.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self.server.host, self.server.port)
+        answers = asyncio.create_task(_copy(there, writer))
+        try:
+            await self._questions(reader, back, answers)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            answers.cancel()
+            for one in (back, writer):
+                one.close()
+                with contextlib.suppress(OSError):
+                    await one.wait_closed()
+
+    async def _questions(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, answers: asyncio.Task[None]) -> None:
+        """Pass the client's packets, one by one, until one is to be lost."""
+        said = b""
+        while True:
+            head = await reader.readexactly(4)
+            packet = await reader.readexactly(int.from_bytes(head[:3], "little"))
+            said += packet
+            if packet.startswith(COMMIT):
+                self.commits += 1
+                loss = next((one for one in self.losses if one.strikes(said)), None)
+                if loss is not None:
+                    await self._lose(loss, back, answers, head + packet)
+                    return
+            if packet.startswith(ENDS):
+                said = b""
+            back.write(head + packet)
+            await back.drain()
+
+    async def _lose(self, loss: Loss, back: asyncio.StreamWriter, answers: asyncio.Task[None], question: bytes) -> None:
+        if not loss.before:
+            answers.cancel()
+            await asyncio.wait([answers])
+            back.write(question)
+            await back.drain()
+            await asyncio.sleep(0.1)  # the database answers an empty room
+        loss.happened.set()
+        await asyncio.to_thread(loss.meanwhile.wait)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
