@@ -7,7 +7,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 PAGE_SOURCES := $(wildcard tusfm/web/src/*) tusfm/web/package-lock.json tusfm/web/build.py
 
-.PHONY: help run test check format docs page bench bench-quick services clean
+.PHONY: help run test check format docs page bench bench-quick chaos services clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -42,6 +42,9 @@ bench: $(VENV)/bench services ## measure, side by side with other tus servers; w
 
 bench-quick: $(VENV)/bench services ## the same in a few minutes, for four workloads; writes nothing
 	$(BIN)/python -m benchmarks --quick
+
+chaos: $(VENV)/tools services ## break everything under clients, for SECONDS (600), by SEED (a new one)
+	$(BIN)/python -m tests.chaos.run --seconds $(or $(SECONDS),600) --seed "$(SEED)"
 
 services: ## get the services and browsers that the tests need, where this machine lets us
 	tests/services/install.sh

@@ -70,4 +70,5 @@ def configure(shape: str, level: str) -> None:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # a connection that died is told of by whoever needed it
     logging.getLogger("asyncmy").setLevel(logging.ERROR)  # MariaDB's notes on what is as it should be

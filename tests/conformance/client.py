@@ -188,8 +188,8 @@ class Raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
-    async def answer(self, seconds: float = 10) -> Answer:
-        """Read one response with a Content-Length, or until the end. ConnectionError when there is none."""
+    async def answer(self, seconds: float = 10, *, empty: bool = False) -> Answer:
+        """Read one response with a Content-Length, *empty* to a HEAD. ConnectionError when there is none."""
         async with asyncio.timeout(seconds):
             head = await self._head()
             lines = head.decode("latin-1").split("\r\n")
@@ -199,7 +199,7 @@ class Raw:
                 headers.add(name, value)
             status = int(lines[0].split(" ")[1])
             size = int(headers.get("Content-Length", "0"))
-            body = await self.reader.readexactly(size) if size and status not in {100, 204, 304} else b""
+            body = await self.reader.readexactly(size) if size and not empty and status not in {100, 204, 304} else b""
             return Answer(status, CIMultiDictProxy(headers), body, lines[0])
 
     async def _head(self) -> bytes:

@@ -88,12 +88,16 @@ class MysqlProxy:
         await asyncio.gather(*left, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(self.server.host, self.server.port)
+        try:
+            there, back = await asyncio.open_connection(self.server.host, self.server.port)
+        except OSError:
+            writer.transport.abort()
+            return
         answers = asyncio.create_task(_copy(there, writer))
         try:
             await self._questions(reader, back, answers)
-        except (OSError, asyncio.IncompleteReadError):
-            pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            return  # the task is the loop's own: cancelled, it would tell of it
         finally:
             answers.cancel()
             for one in (back, writer):

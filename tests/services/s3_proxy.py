@@ -127,14 +127,17 @@ class S3Proxy:
         url = yarl.URL(self.server.url + request.raw_path, encoded=True)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         body = self._counted(request) if request.can_read_body else None
-        async with self._session.request(request.method, url, headers=headers, data=body, allow_redirects=False) as answer:
-            if lost:
-                await answer.read()
-                assert fault is not None
-                failed = await self._fail(request, fault)
-                assert failed is not None
-                return failed
-            return await self._relay(request, answer)
+        try:
+            async with self._session.request(
+                request.method, url, headers=headers, data=body, allow_redirects=False
+            ) as answer:
+                if lost:
+                    await answer.read()
+                    assert fault is not None
+                    return await self._fail(request, fault) or await self._relay(request, answer)
+                return await self._relay(request, answer)
+        except (aiohttp.ClientError, ConnectionError):
+            return _cut(request)
 
     async def _relay(self, request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status)
@@ -159,17 +162,22 @@ class S3Proxy:
             await asyncio.sleep(fault.seconds)
             return None
         assert request.transport is not None
-        if fault.how == "stall":
+        if fault.how == "stall":  # for so long, if that is said
             self._stalled.append(request.transport)
-            await asyncio.sleep(STALL_SECONDS)
+            await asyncio.sleep(fault.seconds or STALL_SECONDS)
         if fault.how in ERRORS:
             if request.can_read_body:
                 async for _ in self._counted(request):
                     pass
             status, code = ERRORS[fault.how]
             return web.Response(status=status, body=f"<Error><Code>{code}</Code><Message>as told</Message></Error>".encode())
+        return _cut(request)
+
+
+def _cut(request: web.BaseRequest) -> web.StreamResponse:
+    if request.transport is not None:
         request.transport.abort()
-        raise ConnectionResetError
+    return web.Response(status=500)  # which nobody hears
 
 
 def operation_of(request: web.BaseRequest) -> str:

@@ -228,7 +228,7 @@ class Mysql:
                     return await attempt.run(connection, work, seen, commit=commit)
             except IntegrityError:
                 raise
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
+            except (SQLAlchemyError, *BROKEN) as error:
                 attempt.failed()
                 if loop.time() >= end or not _passing(error):
                     raise (OutcomeUnknown(_words(error)) if attempt.unknown else _unavailable(error)) from error
@@ -288,13 +288,16 @@ ADVICE = {
     2013: NO_ANSWER,
 }
 """What MySQL's errors ask an operator to do."""
+BROKEN = (OSError, EOFError, RuntimeError)
+"""A connection that is gone, or time that ran out (an OSError too); asyncmy and uvloop say RuntimeError when it is closed
+under them."""
 PASSING = {1040, 1158, 1159, 1160, 1161, 1205, 1213, 2002, 2003, 2006, 2013, 2014, 2055, 1053, 1927, 0}
 
 
 def _passing(error: BaseException) -> bool:
     """Tell whether the same transaction may do better in a moment: deadlocks, and connections lost or refused."""
     if not isinstance(error, DBAPIError):
-        return isinstance(error, OSError | TimeoutError)
+        return isinstance(error, BROKEN)
     arguments = getattr(error.orig, "args", ())
     code = arguments[0] if arguments and isinstance(arguments[0], int) else 0
     return error.connection_invalidated or code in PASSING
@@ -312,6 +315,6 @@ def _words(error: BaseException) -> str:
     arguments = getattr(original, "args", ())
     if arguments and arguments[0] in ADVICE:
         return ADVICE[arguments[0]]
-    if isinstance(original, OSError):  # time that ran out, too
+    if isinstance(original, BROKEN):
         return NO_ANSWER
     return f"the database said: {original}" if str(original) else f"the database: {type(original).__name__}"

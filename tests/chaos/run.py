@@ -1,0 +1,154 @@
+"""One run: clients, a storm, calm, and what must be true then.
+
+python -m tests.chaos.run --seconds 600 --seed 7
+"""
+
+import argparse
+import asyncio
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos.clients import Sender
+from tests.chaos.ledger import Tally, Upload, Violation
+from tests.chaos.plant import Plant, plant
+from tests.chaos.storm import Storm, schedule
+from tests.conformance.client import VERSION, Raw, request
+from tests.stacks import execute, sweep
+from tusfm.adapters.storage_s3 import S3Place, S3Storage
+
+SENDERS = 6
+CALM_SECONDS = 60.0  # in which every upload completes once everything is up again
+LEASE_SECONDS = 30.0
+
+
+@dataclass
+class Report:
+    """What a run did."""
+
+    seed: int
+    seconds: float
+    tally: Tally = field(default_factory=Tally)
+    blows: dict[str, int] = field(default_factory=dict)
+    calm: float = 0.0
+    """Seconds from the end of the storm until the last upload was whole."""
+
+    def __str__(self) -> str:
+        """Say it in a few lines."""
+        tally = self.tally
+        asked = ", ".join(f"{name} {count}" for name, count in sorted(tally.requests.items()))
+        struck = ", ".join(f"{name} {count}" for name, count in sorted(self.blows.items()))
+        return (
+            f"seed {self.seed}, {self.seconds:g} s: {tally.uploads} uploads whole, {tally.compared} bytes compared, "
+            f"all whole {self.calm:.1f} s after the storm\nstruck: {struck}\nanswered: {asked}"
+        )
+
+
+async def weather(site: Plant, seed: int, seconds: float, calm_seconds: float) -> Report:
+    """Let clients work under a storm and after it. Violation."""
+    report = Report(seed, seconds)
+    uploads: list[Upload] = []
+    urls = [server.url for server in site.servers]
+    senders = [Sender(f"{seed} client {number}", urls, report.tally, uploads) for number in range(SENDERS)]
+    storm = Storm(site, uploads)
+    work = [asyncio.create_task(sender.run()) for sender in senders]
+    raging = asyncio.create_task(storm.rage(schedule(seed, seconds)))
+    try:
+        await _first([raging], work)
+        report.blows = dict(storm.counts)
+        for sender in senders:
+            sender.calm = sender.stopping = True
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(calm_seconds):
+                await _first(work, [])
+        except TimeoutError:
+            raise Violation(f"{calm_seconds:g} s after the storm there are unfinished uploads") from None
+        report.calm = time.monotonic() - began
+    finally:
+        for task in (*work, raging):
+            task.cancel()
+        await asyncio.gather(*work, raging, return_exceptions=True)
+    await _again(senders[0], uploads)
+    return report
+
+
+async def _first(wanted: Sequence[asyncio.Task[None]], beside: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for all that is wanted, or for the first failure of anything."""
+    waiting = set(wanted)
+    while waiting:
+        done, _ = await asyncio.wait(
+            {*waiting, *(one for one in beside if not one.done())}, return_when=asyncio.FIRST_COMPLETED
+        )
+        for one in done:
+            one.result()
+        waiting -= done
+
+
+async def _again(sender: Sender, uploads: Sequence[Upload]) -> None:
+    """Everything that was whole once is whole still, whatever came after it."""
+    for upload in uploads:
+        if upload.finished and not upload.deleted and not upload.doomed:
+            await sender.verify(upload)
+
+
+async def leaves_nothing(site: Plant) -> None:
+    """After DELETE of everything and a sweep there is no object, part or tail left."""
+    await execute(site.database, "UPDATE uploads SET expires_at = 1 WHERE state = 'failed'")  # which only time takes away
+    ids = str(await execute(site.database, "SELECT GROUP_CONCAT(id) FROM uploads WHERE state <> 'terminated'")).split(",")
+    for upload_id in ids:
+        async with Raw("127.0.0.1", site.servers[0].port) as raw:
+            await raw.send(request("DELETE", f"/files/{upload_id}", {**VERSION, "Connection": "close"}))
+            if (await raw.answer(30)).status not in {204, 404}:
+                raise Violation(f"{upload_id} cannot be deleted")
+    await asyncio.to_thread(sweep, site.stack)
+    storage = S3Storage(site.minio.server.address, S3Place(bucket=site.stack._place.bucket, prefix=site.stack._place.prefix))
+    await storage.start()
+    try:
+        left = [key async for key in storage.keys("") if not key.startswith("work/marker/")]
+        left += [key async for key, _ in storage.multiparts("")]
+    finally:
+        await storage.close()
+    if left:
+        raise Violation(f"left behind: {left}")
+
+
+def run(folder: Path, seed: int, seconds: float, calm_seconds: float = CALM_SECONDS) -> Report:
+    """Start everything, weather a storm, and look at what is left. Violation."""
+    with plant(folder) as site:
+
+        async def all_of_it() -> Report:
+            report = await weather(site, seed, seconds, calm_seconds)
+            await leaves_nothing(site)
+            return report
+
+        report = asyncio.run(all_of_it())
+        if "Traceback" in site.said():
+            raise Violation("a traceback was written")
+        return report
+
+
+def main() -> None:
+    """Run as often as there are seeds; the first violation ends it, with its seed and where the logs are."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", default="")
+    options = parser.parse_args()
+    seed = int(options.seed or secrets.randbelow(1_000_000))
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    print(f"seed {seed}, {options.seconds:g} s; logs in {folder}", flush=True)
+    try:
+        print(run(folder, seed, options.seconds))
+    except Violation as violation:
+        sys.exit(
+            f"VIOLATION with seed {seed}: {violation}\nlogs in {folder}; the schedule was\n"
+            + "\n".join(map(str, schedule(seed, options.seconds)))
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""The schedule: what breaks, when, and for how long; all of it follows from the seed."""
+
+import asyncio
+import random
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.ledger import Upload
+from tests.chaos.plant import Plant
+from tests.servers import CommandProcess
+from tests.services.s3_proxy import S3Proxy
+from tusfm.adapters.storage_s3 import S3Place, S3Storage
+
+FROZEN_SECONDS = 40.0  # longer than a lease, a heartbeat, and every timeout of a request to storage or database
+OPERATIONS = (
+    *("PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload"),
+    *("UploadPartCopy", "HeadObject", "GetObject", "DeleteObject"),
+)
+WEIGHTS = {
+    "kill server": 6,
+    "drain server": 3,
+    "freeze server": 2,
+    "kill worker": 3,
+    "kill MinIO": 3,
+    "kill MariaDB": 3,
+    "kill RabbitMQ": 1,
+    "cut MariaDB": 2,
+    "stall MariaDB": 2,
+    "lose commits": 6,
+    "stall RabbitMQ": 1,
+    "fail S3": 8,
+    "slow S3": 2,
+    "abort a multipart upload": 2,
+}
+
+
+@dataclass(frozen=True)
+class Blow:
+    """One thing that breaks, *at* seconds from the start; *dice* decides what the kind leaves open."""
+
+    at: float
+    kind: str
+    dice: float
+    seconds: float
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        return f"{self.at:6.1f} s  {self.kind} ({self.dice:.3f}, {self.seconds:.1f} s)"
+
+
+def schedule(seed: int, seconds: float) -> list[Blow]:
+    """Draw the blows of so many seconds; the same seed draws the same."""
+    rng = random.Random(f"{seed} schedule")
+    blows: list[Blow] = []
+    at = 1.0
+    while at < seconds:
+        kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        blows.append(Blow(at, kind, rng.random(), rng.uniform(0.2, 6)))
+        at += rng.uniform(0.3, 4)
+    return blows
+
+
+@dataclass
+class Storm:
+    """Strikes a plant, blow by blow."""
+
+    plant: Plant
+    uploads: Sequence[Upload]
+    counts: Counter[str] = field(default_factory=Counter)
+    _thawing: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def rage(self, blows: Sequence[Blow]) -> None:
+        """Strike, each at its time, or as soon as the one before it is over; then mend everything."""
+        began = asyncio.get_running_loop().time()
+        for blow in blows:
+            await asyncio.sleep(max(0.0, began + blow.at - asyncio.get_running_loop().time()))
+            self.counts[blow.kind] += 1
+            await self._strike(blow)
+        self.plant.heal()
+        await asyncio.gather(*self._thawing)
+
+    async def _strike(self, blow: Blow) -> None:
+        plant, pause = self.plant, blow.seconds
+        ways: dict[str, Callable[[], Awaitable[None]]] = {
+            "kill server": lambda: self._kill(self._server(blow), pause / 2),
+            "drain server": lambda: self._drain(self._server(blow)),
+            "freeze server": lambda: self._freeze(self._server(blow)),
+            "kill worker": lambda: self._kill(plant.worker, pause),
+            "kill MinIO": lambda: self._restart(plant.minio.kill, plant.minio.start, pause),
+            "kill MariaDB": lambda: self._restart(plant.mysql.kill, plant.mysql.start, pause),
+            "kill RabbitMQ": lambda: self._restart(plant.rabbit.kill, plant.rabbit.start, pause),
+            "cut MariaDB": lambda: self._restart(plant.to_mysql.cut, plant.to_mysql.mend, pause),
+            "stall MariaDB": lambda: self._restart(plant.to_mysql.stall, plant.to_mysql.mend, pause),
+            "stall RabbitMQ": lambda: self._restart(plant.to_rabbit.stall, plant.to_rabbit.mend, pause),
+            "lose commits": lambda: self._lose(blow),
+            "fail S3": lambda: self._fail(blow),
+            "slow S3": lambda: self._slow(plant.s3, pause),
+            "abort a multipart upload": lambda: self._abort(blow),
+        }
+        await ways[blow.kind]()
+
+    def _server(self, blow: Blow) -> int:
+        """Choose a server that does not stand still."""
+        free = [number for number in range(len(self.plant.servers)) if number not in self.plant.frozen]
+        return free[int(blow.dice * len(free))]
+
+    async def _kill(self, which: int | CommandProcess, pause: float) -> None:
+        process = which if isinstance(which, CommandProcess) else self.plant.servers[which]
+        await asyncio.to_thread(process.kill)
+        await asyncio.sleep(pause)
+        process.launch()
+
+    async def _drain(self, number: int) -> None:
+        """A rolling restart's step."""
+        server = self.plant.servers[number]
+        await asyncio.to_thread(server.stop)
+        server.launch()
+
+    async def _freeze(self, number: int) -> None:
+        """Stop a server where it stands, for longer than any of its timeouts; meanwhile the storm goes on."""
+        if self.plant.frozen:
+            await self._kill(number, 0)
+            return
+        process = self.plant.servers[number].process
+        assert process is not None
+        self.plant.frozen.add(number)
+        process.send_signal(signal.SIGSTOP)
+
+        async def thaw() -> None:
+            await asyncio.sleep(FROZEN_SECONDS)
+            process.send_signal(signal.SIGCONT)
+            self.plant.frozen.discard(number)
+
+        self._thawing.append(asyncio.create_task(thaw()))
+
+    async def _restart(self, down: Callable[[], None], up: Callable[[], None], pause: float) -> None:
+        await asyncio.to_thread(down)
+        await asyncio.sleep(pause)
+        await asyncio.to_thread(up)
+
+    async def _lose(self, blow: Blow) -> None:
+        for _ in range(1 + int(blow.dice * 5)):
+            self.plant.commits.lose("", before=blow.dice * 100 % 1 < 0.3)
+        await asyncio.sleep(blow.seconds / 4)
+        self.plant.commits.clear()
+
+    async def _fail(self, blow: Blow) -> None:
+        rng = random.Random(blow.dice)
+        for _ in range(rng.randint(1, 4)):
+            how = rng.choice(["error", "slow down", "cut", "cut", "stall", "delay"])
+            after = how != "delay" and rng.random() < 0.5
+            seconds = blow.seconds if how in {"delay", "stall"} else 0.0
+            self.plant.s3.fail(
+                rng.choice(OPERATIONS), how, first=rng.randint(1, 3), many=rng.randint(1, 4), after=after, seconds=seconds
+            )
+        await asyncio.sleep(blow.seconds)
+        self.plant.s3.faults.clear()
+
+    async def _slow(self, s3: S3Proxy, seconds: float) -> None:
+        s3.slow = 0.05
+        await asyncio.sleep(seconds)
+        s3.slow = 0.0
+
+    async def _abort(self, blow: Blow) -> None:
+        """Take some upload's parts away, as a lifecycle rule or an operator might; only then may it be gone."""
+        storage = S3Storage(self.plant.minio.server.address, S3Place(bucket=self.plant.stack._place.bucket, prefix=""))
+        await storage.start()
+        try:
+            found = [one async for one in storage.multiparts("")]
+            if found:
+                key, multipart = found[int(blow.dice * len(found))]
+                for upload in self.uploads:
+                    if f"/{upload.id}/" in key and "/l/" not in key:
+                        upload.doomed = True
+                await storage.abort(key, multipart)
+        finally:
+            await storage.close()
