@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 200.0  # a minute is the promise; this machine may have other
 @pytest.mark.timeout(600)
 def test_nothing_acknowledged_is_lost_whatever_breaks(tmp_path: Path) -> None:
     """Servers, worker, MinIO, MariaDB and RabbitMQ are killed, stopped, cut off and slowed down under clients that cut their
-    connections: offsets never fall, files come back to the byte, everything is finished afterwards, and DELETE leaves nothing.
+    connections: offsets never fall, files come back to the byte, everything is finished afterwards, DELETE leaves nothing.
     """
     for name in ("minio", "toxiproxy-server"):
         if binary(name) is None:
