@@ -10,7 +10,7 @@ from tests.chaos.ledger import Tally, Upload
 from tests.conformance.client import OCTETS, VERSION, Answer, Raw, digest, encoded, noise, path_of, request
 
 KIB, MIB = 1024, 1024 * 1024
-ANSWER_SECONDS = 15.0  # then a client gives a request up
+ANSWER_SECONDS = 8.0  # then a client gives a request up
 PIECE = 64 * KIB
 
 

@@ -1,0 +1,1 @@
+"""What somebody might send who means no good, on raw sockets, to a server of the embedded stack."""
