@@ -8,6 +8,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ Seen = Callable[[Connection], bool]
 
 PATIENCE_SECONDS = 3.0  # how long a passing failure is hidden from the caller
 PAUSE_SECONDS = 0.05
-BUSY_MS = 10_000  # a backup, or a migration, may hold SQLite's lock for a while
+BUSY_SECONDS = 10  # a backup, or a migration, may hold SQLite's lock for a while
+SLIGHT_SECONDS = 1  # of it, spent in the queue, are not worth a statement
 READERS = 2
 
 log = logging.getLogger(__name__)
@@ -99,7 +101,7 @@ class Sqlite:
             f"sqlite:///{self._path}",
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000},
+            connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
         )
         event.listen(engine, "connect", _pragmas)
         return engine
@@ -121,7 +123,8 @@ class Sqlite:
 
     async def write(self, work: Work[T], seen: Seen | None = None) -> T:
         """Run a transaction; a SQLite that reports an error on COMMIT may have done it all the same."""
-        return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, work, seen)
+        end = time.monotonic() + BUSY_SECONDS
+        return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, work, seen, end)
 
     def _connection(self, engine: Engine) -> Connection:
         place = (engine, threading.get_ident())
@@ -139,10 +142,23 @@ class Sqlite:
         except SQLAlchemyError as error:
             raise _unavailable(error) from error
 
-    def _write(self, work: Work[T], seen: Seen | None) -> T:
+    def _begin(self, end: float) -> Connection:
+        """Begin to write; those that queue share their time for a lock that somebody holds, and do not add it up."""
+        connection = self._connection(self._writer)
+        waited = end - time.monotonic() < BUSY_SECONDS - SLIGHT_SECONDS
+        if waited:
+            left = max(0, int((end - time.monotonic()) * 1000))
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {left}")
         try:
-            connection = self._connection(self._writer)
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+        finally:
+            if waited:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        return connection
+
+    def _write(self, work: Work[T], seen: Seen | None, end: float) -> T:
+        try:
+            connection = self._begin(end)
         except SQLAlchemyError as error:
             raise _unavailable(error) from error
         try:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from tusfm.domain.errors import BytesLost, SegmentBusy, StorageFull, StorageUnavailable
 
 COPY_BYTES = 8 * 1024 * 1024
+RESERVE_BYTES = 16 * 1024 * 1024
+"""Left free on the disk, for the database on it: its commits count the bytes, and only they give room back by a deletion."""
 READ_BYTES = 256 * 1024
 IOV_MAX = min(os.sysconf("SC_IOV_MAX"), 1024)
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -53,8 +55,16 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
+def require_room(fd: int, size: int) -> None:
+    """Refuse what would fill an open file's disk. OSError: no space."""
+    disk = os.fstatvfs(fd)
+    if disk.f_bavail * disk.f_frsize < size + RESERVE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def write_all(fd: int, pieces: Sequence[Bytes], position: int) -> int:
-    """Write pieces one after another from a position on, without joining them; returns the position behind them."""
+    """Write pieces one after another from a position on, without joining them; returns the position behind them. OSError."""
+    require_room(fd, sum(map(len, pieces)))
     for start in range(0, len(pieces), IOV_MAX):
         position = _write_some(fd, [memoryview(piece) for piece in pieces[start : start + IOV_MAX]], position)
     return position
@@ -82,6 +92,7 @@ def hold(fd: int) -> None:
 
 def copy_range(source: int, target: int, start: int, length: int, position: int) -> None:
     """Copy bytes between files, inside the kernel where it can. BytesLost when the source ends early."""
+    require_room(target, length)
     copies = hasattr(os, "copy_file_range")
     while length:
         step = min(length, COPY_BYTES)

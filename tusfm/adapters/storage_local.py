@@ -293,11 +293,8 @@ def _join(paths: list[str], lengths: list[int], target: str) -> None:
             files.hold(fd)
             _require(fd, lengths[0])
             os.ftruncate(fd, lengths[0])
-            position = lengths[0]
-            for path, length in zip(paths[1:], lengths[1:], strict=True):
-                with files.opened(path, os.O_RDONLY) as source:
-                    files.copy_range(source, fd, 0, length, position)
-                position += length
+            rest = [(path, 0, length) for path, length in zip(paths[1:], lengths[1:], strict=True)]
+            _append(rest, fd, lengths[0])
             _finish(fd, paths[0], target)
     except SegmentBusy:
         named = [(path, 0, length) for path, length in zip(paths, lengths, strict=True)]
@@ -308,12 +305,21 @@ def _compose(sources: Iterable[tuple[str, int, int]], draft: str, target: str, f
     with files.opened(draft, flags) as fd:
         files.hold(fd)
         os.ftruncate(fd, 0)
-        position = 0
+        _append(sources, fd, 0)
+        _finish(fd, draft, target)
+
+
+def _append(sources: Iterable[tuple[str, int, int]], fd: int, position: int) -> None:
+    """Copy stretches of files behind a position; what does not find room for all of it takes none."""
+    end = position
+    try:
         for path, start, length in sources:
             with files.opened(path, os.O_RDONLY) as source:
-                files.copy_range(source, fd, start, length, position)
-            position += length
-        _finish(fd, draft, target)
+                files.copy_range(source, fd, start, length, end)
+            end += length
+    except OSError:
+        os.ftruncate(fd, position)
+        raise
 
 
 def _finish(fd: int, path: str, target: str) -> None:

@@ -93,9 +93,12 @@ class Presence:
             receiver.drain()
 
     async def checkpoint(self, upload_id: str) -> None:
-        """Have the upload's writer, wherever it is, commit what has arrived; a second at most."""
+        """Have the upload's writer, wherever it is, commit what has arrived; a second at most.
+
+        A database that can be read and not written cannot be asked to, and need not be: the caller reads what is there.
+        """
         receiver = self._receivers.get(upload_id)
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, Unavailable):
             async with asyncio.timeout(ANSWER_SECONDS):
                 await (receiver.asked() if receiver else self._ask_elsewhere(upload_id))
 

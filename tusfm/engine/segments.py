@@ -7,9 +7,10 @@ it knows is an old one, and cutting the segment there would take acknowledged by
 """
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
-from tusfm.domain.errors import Fenced, SegmentBusy
+from tusfm.domain.errors import Fenced, Interrupted, SegmentBusy, StorageFull, Unavailable
 from tusfm.domain.upload import Extent, ExtentKind, State, Upload
 from tusfm.engine.budget import Budget
 from tusfm.engine.writing import Change, Position
@@ -176,8 +177,19 @@ class SegmentWriter:
         self._written += size
         try:
             await self._segment.write(pieces)
+        except StorageFull:
+            self._written -= size
+            await self._keep()
+            raise
         finally:
             self._account.free(size)
+
+    async def _keep(self) -> None:
+        """There is no room for more: what found room before counts, as far as that can be said now."""
+        with contextlib.suppress(Interrupted, Unavailable):
+            await self._settle()
+            if self._commits and self._segment and self._written > self.offset:
+                await self._sync(self._written)
 
     async def _open(self) -> Segment:
         last = self._last
