@@ -7,7 +7,7 @@ from aiohttp import web
 
 from compat_api import operations as files
 from compat_api.router import FileApi
-from tusfm import wiring, wiring_access
+from tusfm import wiring_access
 from tusfm.engine.upload_links import UploadLinks
 from tusfm.ports.access import Authenticator
 from tusfm.ports.watching import Worker
@@ -23,13 +23,14 @@ from tusfm.protocol.watching import Watching
 from tusfm.protocol.web import Origins, Public
 from tusfm.settings import Settings
 from tusfm.wiring import Engine
+from tusfm.wiring_watching import build_watched
 
 ENGINE = web.AppKey("engine", Engine)
 
 
 def build_app(settings: Settings, worker: Worker | None = None) -> web.Application:
     """Build the application; nothing is opened before it starts. *worker* None: the process has its port for itself."""
-    engine = wiring.build_watched(settings, worker) if settings.metrics else wiring.build(settings)
+    engine = build_watched(settings, worker, figures=bool(settings.metrics))
     watching = Watching(engine.watch, lambda: (engine.budget.used, engine.budget.limit))
     app = web.Application(middlewares=[watching.middleware, answering], client_max_size=0)
     app[ENGINE] = engine

@@ -88,6 +88,9 @@ class Settings:
     worker_metrics: tuple[str, int] | None = _setting(
         "TUSFM_WORKER_METRICS", "", read.address, "address and port where a worker serves its own /metrics; empty: nowhere"
     )
+    otel_endpoint: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", "", read.url, "collector of OpenTelemetry that spans are sent to (tusfm[otel])"
+    )
     mysql_host: str | None = _setting("MYSQL_HOST", "", read.optional, "MySQL or MariaDB instead of SQLite")
     mysql_port: int = _setting("MYSQL_PORT", "3306", read.positive, "its port")
     mysql_user: str = _setting("MYSQL_USER", "root", read.text, "who we are to it")

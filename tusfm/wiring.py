@@ -32,7 +32,7 @@ from tusfm.engine.writing import Layout
 from tusfm.ports.chunking import FileMetadata
 from tusfm.ports.finalization import EventLog, Finalization
 from tusfm.ports.storage import MultipartStorage, Storage
-from tusfm.ports.watching import UNWATCHED, Watch, Worker
+from tusfm.ports.watching import UNWATCHED, Watch
 from tusfm.settings import Settings
 
 if TYPE_CHECKING:
@@ -120,22 +120,10 @@ def build(settings: Settings) -> Engine:
     """Put the engine together; nothing is opened yet."""
     process = secrets.token_hex(8)
     metadata = SqlMetadata(database_url(settings), process, settings.mysql_pool)
-    return assemble(settings, process, metadata, _storage(settings))
+    return assemble(settings, process, metadata, storage(settings))
 
 
-def build_watched(settings: Settings, worker: Worker | None = None) -> Engine:
-    """Put the engine together, with figures for Prometheus; *worker* None: the process has its page for itself."""
-    from tusfm.adapters.metadata_watched import WatchedMetadata  # noqa: PLC0415  commands do without
-    from tusfm.adapters.metrics import Metrics, Page  # noqa: PLC0415  the same
-
-    process, watch = secrets.token_hex(8), Metrics(worker)
-    metadata = WatchedMetadata(database_url(settings), process, settings.mysql_pool, watch)
-    engine = assemble(settings, process, metadata, _storage(settings, watch=watch), watch)
-    engine.page = Page(watch, metadata).text
-    return engine
-
-
-def _storage(settings: Settings, *, hasty: bool = False, watch: Watch = UNWATCHED) -> LocalStorage | MultipartStorage:
+def storage(settings: Settings, *, hasty: bool = False, watch: Watch = UNWATCHED) -> LocalStorage | MultipartStorage:
     """Choose; *hasty*: somebody looks on, and would rather hear of a failure than have it hidden."""
     if settings.minio_endpoint is None:
         return LocalStorage(data_dir(settings))
@@ -344,12 +332,12 @@ async def check(settings: Settings) -> AsyncIterator[tuple[str, str | None]]:
 
     A step that fails ends the trial of its backend, for those behind it rest on it. Unusable.
     """
-    metadata, storage = SqlMetadata(database_url(settings), "check"), _storage(settings, hasty=True)
+    metadata, files = SqlMetadata(database_url(settings), "check"), storage(settings, hasty=True)
     finalization, _ = _finalization(settings)
     await metadata.start()
-    await storage.start()
+    await files.start()
     try:
-        for checks in (metadata.checks(), storage.checks(), finalization.checks()):
+        for checks in (metadata.checks(), files.checks(), finalization.checks()):
             for label, trial in checks:
                 trouble = await _trouble(trial())
                 yield label, trouble
@@ -357,7 +345,7 @@ async def check(settings: Settings) -> AsyncIterator[tuple[str, str | None]]:
                     break
     finally:
         await finalization.close()
-        await storage.close()
+        await files.close()
         await metadata.close()
 
 

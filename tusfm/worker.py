@@ -22,6 +22,7 @@ from tusfm.domain.errors import TusfmError
 from tusfm.ports.watching import Worker
 from tusfm.settings import Settings
 from tusfm.wiring import Engine
+from tusfm.wiring_watching import build_watched, require_tracing
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -61,7 +62,7 @@ class Child:
 
     def __init__(self, settings: Settings, watched: Worker | None) -> None:
         """Start the loop, and open the adapters; backends that are away are no error. *watched*: where it keeps figures."""
-        self._engine: Engine = wiring.build(settings) if watched is None else wiring.build_watched(settings, watched)
+        self._engine: Engine = build_watched(settings, watched, figures=watched is not None)
         self._loop = new_loop()
         self._stopping = asyncio.Event()
         self._ready = threading.Event()
@@ -138,6 +139,7 @@ def _figures(settings: Settings) -> Iterator[Path | None]:
 
 def run(settings: Settings, options: Sequence[str]) -> None:
     """Work until SIGTERM; the options are Celery's (`--concurrency`, `--queues`, `--loglevel`, …). Unusable."""
+    require_tracing(settings)
     with _figures(settings) as figures:
         _work(settings, build(settings, figures), options)
 

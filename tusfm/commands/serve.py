@@ -92,11 +92,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _prepare(settings: Settings) -> None:
     """Migrate the embedded stack's database, which is nobody else's, and see that tokens can be verified. Stop."""
-    from tusfm import wiring, wiring_access  # noqa: PLC0415  not needed for --help and --version
+    from tusfm import wiring, wiring_access, wiring_watching  # noqa: PLC0415  not needed for --help and --version
 
     try:
         if settings.auth == "jwt":
             wiring_access.signing_keys(settings)
+        wiring_watching.require_tracing(settings)
         if wiring.needs_migration(settings):
             log.info(wiring.migrate(settings))
     except wiring.Unusable as error:
