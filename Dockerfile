@@ -60,7 +60,9 @@ LABEL org.opencontainers.image.title="tusfm" \
       org.opencontainers.image.description="A server for resumable uploads (tus 1.0.0)" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=installed /opt/tusfm /opt/tusfm
-RUN mkdir /data && chown 10001:10001 /data
+RUN groupadd --gid 10001 tusfm \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin tusfm \
+    && install -d -o tusfm -g tusfm /data
 ENV PATH=/opt/tusfm/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -7,7 +7,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 PAGE_SOURCES := $(wildcard tusfm/web/src/*) tusfm/web/package-lock.json tusfm/web/build.py
 
-.PHONY: help run test check format docs page bench bench-quick chaos services clean
+.PHONY: help run test ready check format docs page bench bench-quick chaos services clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -16,8 +16,11 @@ help: ## show this
 run: $(VENV)/installed page ## serve http://127.0.0.1:8000, with nothing installed beside it
 	exec $(BIN)/tusfm serve
 
-test: $(VENV)/tools page services tests/clients/node_modules/.made ## run every test, with real services and clients
+test: ## run every test, with real services and clients
+	@$(MAKE) --no-print-directory -j3 ready
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+ready: $(VENV)/tools page services tests/clients/node_modules/.made
 
 check: $(VENV)/tools ## format, lint, types, layers, docker-compose.yml
 	$(BIN)/ruff format --check .
@@ -59,15 +62,15 @@ $(VENV)/made:
 	@touch $@
 
 $(VENV)/installed: $(VENV)/made setup.cfg constraints.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/tools: $(VENV)/installed
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]'
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e '.[test,dev,docs]'
 	@touch $@
 
 $(VENV)/bench: $(VENV)/tools
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
 
 # A machine that cannot reach npm still gets a server; its page says what is missing.
