@@ -18,6 +18,7 @@ UPLOADING = "File is uploading!"
 BROKEN_FORM = "There was an error parsing the body"
 AWAY = "Something that the server needs is away; please try again in a moment."
 FAILED = "Something went wrong in the server; please try again."
+BAD_REQUEST, SERVER_ERROR = 400, 500
 RETRY_SECONDS = 5
 DRAIN_SECONDS = 1
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -57,7 +58,7 @@ ANSWERS: dict[type[errors.TusfmError], Answer] = {
 
 def answer_to(error: errors.TusfmError) -> Answer:
     """Look an error up, or else what it is a kind of."""
-    return next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), Answer(500, FAILED))
+    return next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), Answer(SERVER_ERROR, FAILED))
 
 
 @web.middleware
@@ -66,7 +67,7 @@ async def enveloping(request: web.Request, handler: Handler) -> web.StreamRespon
     try:
         return await handler(request)
     except BrokenForm:
-        return failure(400, BROKEN_FORM)
+        return failure(BAD_REQUEST, BROKEN_FORM)
     except Rejected as rejected:
         return failure(rejected.status, rejected.message, rejected.told)
     except web.HTTPException as error:
@@ -77,14 +78,14 @@ async def enveloping(request: web.Request, handler: Handler) -> web.StreamRespon
         return _answer(request, error)
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
-        return failure(500, FAILED)
+        return failure(SERVER_ERROR, FAILED)
 
 
 def _answer(request: web.Request, error: errors.TusfmError) -> web.Response:
     answer = answer_to(error)
     if isinstance(error, errors.Unavailable):
         log.warning("%s %s: %s", request.method, request.path, error)
-    elif answer.message is FAILED:
+    elif answer.status == SERVER_ERROR:
         log.error("%s %s: %s", request.method, request.path, error)
     headers: dict[str, str] = {}
     if answer.retry_after is not None:

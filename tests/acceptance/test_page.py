@@ -188,6 +188,20 @@ async def test_the_page_works_under_a_prefix(browser: Browser, prefixed: str, la
     assert visitor.wrong == []
 
 
+async def test_the_documentation_works_under_a_prefix(browser: Browser, prefixed: str) -> None:
+    """There `/docs` finds its own files, and sends its requests to where the server is seen."""
+    page = await browser.new_page()
+    for spelling in ("docs", "docs/"):
+        await page.goto(prefixed + spelling)
+        block = page.locator(".opblock", has=page.locator('[data-path="/api/v1/file/upload/init/"]'))
+        await block.locator(".opblock-summary-control").click(timeout=60_000)
+        await block.locator(".try-out__btn").click()
+        async with page.expect_response(lambda answer: answer.request.method == "POST") as answer:
+            await block.locator("button.execute").click()
+        assert (await answer.value).url == f"{prefixed}api/v1/file/upload/init/"
+        assert (await answer.value).status == 200
+
+
 @pytest.fixture
 def index(server: ServerProcess) -> Iterator[tuple[str, dict[str, str], str]]:
     """Fetch the page: its URL, headers and text."""

@@ -19,6 +19,7 @@ def _header(name: str, about: str, *, required: bool = False, example: object = 
 
 
 VERSION = _header("Tus-Resumable", "The version of the protocol.", required=True, example="1.0.0")
+AUTHORIZATION = _header("Authorization", "`Bearer TOKEN`, where the server asks who you are.")
 CHECKSUM = _header(
     "Upload-Checksum",
     "Algorithm (sha1, sha256, sha512, md5, crc32) and digest in base64; when it differs, nothing of this body counts.",
@@ -34,6 +35,7 @@ ID = {
 OFFSET = {"Upload-Offset": {"type": "integer", "description": "How many bytes of the upload are durable."}}
 EXPIRES = {"Upload-Expires": {"type": "string", "description": "When the upload ends unless more bytes come."}}
 GONE = {"description": "There is no such upload, or not any more."}
+STRANGER = {"description": "The server asks who you are, and the token is missing or not good here."}
 WRONG_VERSION = {"description": "Another `Tus-Resumable`, or none."}
 AWAY = {"description": "The storage or the database is away; `Retry-After` says when to try again."}
 
@@ -54,6 +56,7 @@ OPERATIONS = (
         consumes=[OFFSET_OCTETS],
         parameters=[
             VERSION,
+            AUTHORIZATION,
             _header("Upload-Length", "Bytes of the whole upload.", kind="integer", example=5),
             _header("Upload-Defer-Length", "`1`, in the place of a length."),
             _header(
@@ -72,6 +75,7 @@ OPERATIONS = (
                 "headers": {"Location": {"type": "string", "description": "The upload's URL."}, **OFFSET, **EXPIRES},
             },
             400: {"description": "A header is missing, malformed, or contradicts another."},
+            401: STRANGER,
             403: {"description": "A body came with a final upload."},
             412: WRONG_VERSION,
             413: {"description": "More bytes than the server, or the length, allows."},
@@ -102,7 +106,7 @@ OPERATIONS = (
         UPLOAD,
         "Ask where an upload stands",
         "A running request is not interrupted: what has arrived is made durable first, and counts.",
-        parameters=[ID, VERSION],
+        parameters=[ID, VERSION, AUTHORIZATION],
         responses={
             200: {
                 "description": "Said in headers.",
@@ -113,6 +117,7 @@ OPERATIONS = (
                     **EXPIRES,
                 },
             },
+            401: STRANGER,
             404: GONE,
             412: WRONG_VERSION,
             423: {"description": "The storage or the database is away; ask again."},
@@ -127,6 +132,7 @@ OPERATIONS = (
         parameters=[
             ID,
             VERSION,
+            AUTHORIZATION,
             _header("Upload-Offset", "Where these bytes begin.", required=True, kind="integer", example=0),
             _header("Upload-Length", "Bytes of the whole upload, when that was deferred.", kind="integer"),
             CHECKSUM,
@@ -135,6 +141,7 @@ OPERATIONS = (
         responses={
             204: {"description": "The bytes are durable.", "headers": {**OFFSET, **EXPIRES}},
             400: {"description": "A header is missing or malformed."},
+            401: STRANGER,
             403: {"description": "A final upload takes no bytes."},
             404: GONE,
             409: {"description": "The offset is another one.", "headers": OFFSET},
@@ -150,8 +157,8 @@ OPERATIONS = (
         UPLOAD,
         "Delete an upload",
         "Finished or not, with its bytes.",
-        parameters=[ID, VERSION],
-        responses={204: {"description": "It is gone."}, 404: GONE, 412: WRONG_VERSION, 503: AWAY},
+        parameters=[ID, VERSION, AUTHORIZATION],
+        responses={204: {"description": "It is gone."}, 401: STRANGER, 404: GONE, 412: WRONG_VERSION, 503: AWAY},
     ),
     _operation(
         "GET",
@@ -159,11 +166,12 @@ OPERATIONS = (
         "Download a finished upload",
         "With ranges and validators.",
         produces=["application/octet-stream"],
-        parameters=[ID, _header("Range", "`bytes=0-99`, or several stretches.")],
+        parameters=[ID, AUTHORIZATION, _header("Range", "`bytes=0-99`, or several stretches.")],
         responses={
             200: {"description": "The file."},
             206: {"description": "The stretches that were asked for."},
             304: {"description": "It is the one that the client has."},
+            401: STRANGER,
             404: GONE,
             409: {"description": "It is not finished yet; `Retry-After` says when to ask again."},
             416: {"description": "None of the stretches is in the file."},

@@ -8,7 +8,7 @@ const here = document.currentScript.src
 // A proxy may serve this server under a prefix of which it knows nothing.
 async function show() {
   const spec = await (await fetch(new URL('swagger.json', here))).json()
-  spec.basePath = new URL('..', here).pathname
+  spec.basePath = new URL('..', here).pathname.replace(/\/$/, '')
   window.SwaggerUIBundle({
     spec,
     dom_id: '#docs',
