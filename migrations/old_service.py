@@ -14,7 +14,7 @@ Rows are copied some hundreds at a time. What was copied is not copied again, so
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,14 +45,15 @@ STATES = {"SUCCESS": "available", "FAILURE": "failed"}
 UNDER_WAY = {"STARTED", "RETRY", "PROGRESS"}
 
 
-def bring_over(connection: Connection) -> None:
-    """Copy the files of the old service, if this is its database."""
+def bring_over(connection: Connection, told: Callable[[int], None]) -> None:
+    """Copy the files of the old service, if this is its database; *told* hears how many they are so far."""
     if not _is_its(connection):
         return
-    last = ""
+    last, count = "", 0
     while found := connection.execute(TO_COPY, {"last": last, "limit": BATCH}).mappings().all():
         _copy(connection, found)
-        last = found[-1]["id"]
+        last, count = found[-1]["id"], count + len(found)
+        told(count)
 
 
 def _is_its(connection: Connection) -> bool:

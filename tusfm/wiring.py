@@ -288,13 +288,16 @@ def needs_migration(settings: Settings) -> bool:
         raise Unusable(_sentence(error)) from error
 
 
-def migrate(settings: Settings) -> str:
-    """Bring the schema to the version that this code needs; returns a sentence about what was done. Unusable."""
+def migrate(settings: Settings, told: Callable[[int], None] = lambda _: None) -> str:
+    """Bring the schema to the version that this code needs; returns a sentence about what was done. Unusable.
+
+    *told* hears how many files of the old service's database were taken over so far.
+    """
     from tusfm.adapters.migration import migrate as run  # noqa: PLC0415  Alembic is needed here only, and is slow to load
 
     _make_data_dir(settings)
     try:
-        return run(database_url(settings))
+        return run(database_url(settings), told)
     except Unavailable as error:
         raise Unusable(_sentence(error)) from error
 

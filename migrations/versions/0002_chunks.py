@@ -5,7 +5,7 @@ It may run again after it died in the middle, for MySQL commits each CREATE by i
 """
 
 import sqlalchemy as sa
-from alembic import op
+from alembic import context, op
 
 from migrations.old_service import bring_over
 from migrations.schema import column, index, long_text, name, serial, table, text
@@ -19,7 +19,7 @@ def upgrade() -> None:
     column("uploads", sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"))
     _chunks()
     _files()
-    bring_over(op.get_bind())
+    bring_over(op.get_bind(), context.config.attributes["told"])
 
 
 def _chunks() -> None:

@@ -111,7 +111,9 @@ def test_one_that_died_in_the_middle_is_gone_on_with(mysql_url: str, monkeypatch
     monkeypatch.setattr(old_service, "BATCH", 7)
     old = [old_file() for _ in range(30)]
     make(mysql_url, old)
-    migrate(mysql_url)
+    told: list[int] = []
+    migrate(mysql_url, told.append)
+    assert told == [7, 14, 21, 28, 30]
     direct(mysql_url, "UPDATE tusfm_alembic SET version_num = '0001'")
     direct(mysql_url, "DELETE FROM chunked_files ORDER BY id DESC LIMIT 11")
     direct(mysql_url, "DELETE FROM uploads ORDER BY id LIMIT 5")

@@ -18,8 +18,8 @@ from tusfm.ports.metadata import Commit, NewUpload, Selection
 
 
 async def four(metadata: SqlMetadata) -> dict[str, str]:
-    """Make a (100 bytes, an hour old), b (no length yet), c (5 bytes, available) and d (100 bytes); returns their names."""
-    a, b = await made(metadata), await made(metadata, length=None)
+    """Make a (100 bytes, an hour old), b (Ann's, no length), c (5 bytes, available), d (100 bytes); returns their names."""
+    a, b = await made(metadata), await made(metadata, length=None, owner="ann")
     c = await finalizing(metadata)
     taken = await metadata.take(c.id)
     assert taken is not None
@@ -368,6 +368,8 @@ class TestBetweenProcesses:
             ({"younger": 1000}, "dcb"),
             ({"older": 1000}, "a"),
             ({"older": 1000, "states": [State.AVAILABLE]}, ""),
+            ({"owner": "ann"}, "b"),
+            ({"owner": "ANN"}, ""),
         ],
     )
     async def test_uploads_are_selected_newest_first(self, metadata: SqlMetadata, wanted: dict[str, Any], found: str) -> None:

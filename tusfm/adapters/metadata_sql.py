@@ -189,6 +189,7 @@ def _chosen(selection: Selection) -> tuple[str, dict[str, object]]:
     """Write the end of the statement that selects, and its values."""
     before = selection.before or (None, None)
     conditions = {
+        "u.owner = :owner": ("owner", selection.owner),
         "u.created_at <= {now} - :older": ("older", milliseconds(selection.older)),
         "u.created_at >= {now} - :younger": ("younger", milliseconds(selection.younger)),
         "COALESCE(u.upload_length, u.upload_offset) >= :smallest": ("smallest", selection.smallest),

@@ -1,7 +1,9 @@
 """Bringing a database's schema to the revision that this code needs."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from alembic import command
 from alembic.config import Config
@@ -20,21 +22,26 @@ LOCK = "tusfm migrate"
 WAIT_SECONDS = 30
 
 
-def migrate(url: str) -> str:
+Told: TypeAlias = Callable[[int], None]
+
+
+def migrate(url: str, told: Told = lambda _: None) -> str:
     """Run the steps that are missing, and say in a sentence what was done. MetadataUnavailable.
+
+    *told* hears how many files of the old service's database were taken over so far.
 
     Of two that start at once, one waits for the other and then finds nothing to do; after 30 seconds it gives up.
     """
     try:
         if make_url(url).get_backend_name() == "sqlite":
-            return _migrate_sqlite(url)
-        return asyncio.run(_migrate_mysql(url))
+            return _migrate_sqlite(url, told)
+        return asyncio.run(_migrate_mysql(url, told))
     except (SQLAlchemyError, OSError) as error:
         msg = f"the database cannot be migrated: {getattr(error, 'orig', None) or error}"
         raise MetadataUnavailable(msg) from error
 
 
-def _migrate_sqlite(url: str) -> str:
+def _migrate_sqlite(url: str, told: Told) -> str:
     engine = create_engine(
         f"sqlite:///{make_url(url).database}",
         poolclass=NullPool,
@@ -45,7 +52,7 @@ def _migrate_sqlite(url: str) -> str:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
-            said = _upgrade(connection)
+            said = _upgrade(connection, told)
         except BaseException:
             connection.exec_driver_sql("ROLLBACK")
             raise
@@ -53,26 +60,26 @@ def _migrate_sqlite(url: str) -> str:
         return said
 
 
-async def _migrate_mysql(url: str) -> str:
+async def _migrate_mysql(url: str, told: Told) -> str:
     engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(_locked)
+            return await connection.run_sync(_locked, told)
     finally:
         await engine.dispose()
 
 
-def _locked(connection: Connection) -> str:
+def _locked(connection: Connection, told: Told) -> str:
     if connection.exec_driver_sql(f"SELECT GET_LOCK('{LOCK}', {WAIT_SECONDS})").scalar() != 1:
         msg = "another migration of this database is running"
         raise MetadataUnavailable(msg)
     try:
-        return _upgrade(connection)
+        return _upgrade(connection, told)
     finally:
         connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{LOCK}')").close()
 
 
-def _upgrade(connection: Connection) -> str:
+def _upgrade(connection: Connection, told: Told) -> str:
     context = MigrationContext.configure(connection, opts={"version_table": "tusfm_alembic"})
     before = context.get_current_revision()
     if before == HEAD_REVISION:
@@ -81,6 +88,6 @@ def _upgrade(connection: Connection) -> str:
         return f"The database is at revision {before}, which is newer than this version's {HEAD_REVISION}; nothing was done."
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.attributes["connection"] = connection
+    config.attributes.update(connection=connection, told=told)
     command.upgrade(config, "head")
     return f"The database was brought from {before or 'nothing'} to revision {HEAD_REVISION}."

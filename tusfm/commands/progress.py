@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,15 +17,15 @@ LOG_SECONDS = 10.0
 log = logging.getLogger("tusfm")
 
 
-class Progress(Unwatched):
-    """Watches a sweep, for whoever waits for it."""
+class Line:
+    """What is going on, told when it is time: the same line again on a terminal, a new one in a log."""
 
-    def __init__(self) -> None:
-        """Begin with nothing done."""
-        self._counts: Counter[str] = Counter()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin to count the time, in seconds."""
+        self._clock = clock
         self._terminal = sys.stderr.isatty()
         self._every = TERMINAL_SECONDS if self._terminal else LOG_SECONDS
-        self._told = time.monotonic()
+        self._told = clock()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -35,15 +36,27 @@ class Progress(Unwatched):
         if self._terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
-    def swept(self, what: str) -> None:
-        """Count it, and tell if it is time."""
-        self._counts[what] += 1
-        now = time.monotonic()
+    def tell(self, what: Callable[[], str]) -> None:
+        """Tell, if it is time."""
+        now = self._clock()
         if now - self._told < self._every:
             return
         self._told = now
-        said = ", ".join(f"{name}: {count}" for name, count in sorted(self._counts.items()))
         if self._terminal:
-            print(f"\r\x1b[K{said[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{what()[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
         else:
-            log.info("the sweep goes on: %s", said)
+            log.info("it goes on: %s", what())
+
+
+class Sweeping(Unwatched):
+    """Watches a sweep, for whoever waits for it."""
+
+    def __init__(self, line: Line) -> None:
+        """Begin with nothing done."""
+        self._line = line
+        self._counts: Counter[str] = Counter()
+
+    def swept(self, what: str) -> None:
+        """Count it."""
+        self._counts[what] += 1
+        self._line.tell(lambda: ", ".join(f"{name}: {count}" for name, count in sorted(self._counts.items())))

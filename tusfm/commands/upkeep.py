@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tusfm.commands.outcome import FAILED, Stop
-from tusfm.commands.progress import Progress
+from tusfm.commands.progress import Line, Sweeping
 from tusfm.settings import Settings, described
 
 if TYPE_CHECKING:
@@ -31,7 +31,11 @@ def _migrate(settings: Settings, _: argparse.Namespace) -> None:
     from tusfm import wiring  # noqa: PLC0415  not needed for --help and --version
 
     try:
-        print(wiring.migrate(settings))
+        with Line() as line:
+            said = wiring.migrate(
+                settings, lambda count: line.tell(lambda: f"{count} files of the old service are taken over")
+            )
+        print(said)
     except wiring.Unusable as error:
         raise Stop(str(error)) from error
 
@@ -44,7 +48,8 @@ def _sweep(settings: Settings, options: argparse.Namespace) -> None:
             async for key in engine.sweep.orphans():
                 print(key)
             return
-        with Progress() as engine.sweep.watch:
+        with Line() as line:
+            engine.sweep.watch = Sweeping(line)
             done = await (engine.sweep.preview() if options.dry_run else engine.sweep.sweep())
         for what, count in done.items():
             print(f"{what}: {count}")

@@ -32,6 +32,7 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
     words = uploads.add_subparsers(title="commands", required=True, metavar="COMMAND")
     listed = words.add_parser("list", help="list uploads, the newest first")
     listed.add_argument("--state", action="append", choices=[state.value for state in State], help="may be given again")
+    listed.add_argument("--owner", metavar="NAME", help="made by this owner")
     listed.add_argument("--older-than", type=age, metavar="AGE", help="made longer ago than this: 90, 15m, 3h, 2d, 1w")
     listed.add_argument("--younger-than", type=age, metavar="AGE", help="made after that")
     listed.add_argument("--larger-than", type=size, metavar="SIZE", help="of so many bytes or more: 5000, 10MB, 1.5GiB")
@@ -70,6 +71,7 @@ def _list(settings: Settings, options: argparse.Namespace) -> None:
 
     selection = Selection(
         states=[State(one) for one in options.state or ()],
+        owner=options.owner,
         older=options.older_than,
         younger=options.younger_than,
         smallest=options.larger_than,

@@ -136,6 +136,7 @@ class Selection:
     """
 
     states: Sequence[State] = ()
+    owner: str | None = None
     older: float | None = None
     younger: float | None = None
     smallest: int | None = None
