@@ -10,7 +10,6 @@ from sqlalchemy.engine import URL
 from tusclient import client
 
 from tests.acceptance.conftest import sha256
-from tests.deployments import BUCKET
 from tests.servers import ServerProcess
 from tests.services.s3 import S3Server
 from tests.stacks import ProductionStack, migrated, sweep
@@ -48,7 +47,7 @@ def test_an_older_database_loses_no_file(mysql_server: URL, minio_server: S3Serv
     file = tmp_path / "file.bin"
     file.write_bytes(os.urandom(SIZE))
     with migrated(mysql_server) as url:
-        stack = ProductionStack(url, minio_server, BUCKET)
+        stack = ProductionStack(url, minio_server, "tusfm-backup")
         with ServerProcess(tmp_path / "first", stack.settings) as server:
             before, during = send(server, file), send(server, file, SIZE // 2)
             stack.execute("UPDATE uploads SET expires_at = 1")  # the backup will be an old one when it is restored

@@ -330,6 +330,7 @@ class TestSweeping:
             await engine.storage.put(key, [b"y"])
         await engine.sweep.sweep()
         assert [await engine.storage.size(key) for key in (stray, *others)] == [None, 1, 1]
+        assert sorted([key async for key in engine.sweep.orphans()]) == sorted(others)
         done = await becomes(engine, await completed(engine, upload_id, 1), *DONE)
         assert await content(engine, done) == b"x"
 

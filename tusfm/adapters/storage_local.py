@@ -24,6 +24,7 @@ from tusfm.ports.storage import Pieces, Source
 T = TypeVar("T")
 KEY = re.compile(r"(work|files)/[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*|(public|private)/[A-Za-z0-9_-]+\.[A-Za-z0-9]+", re.ASCII)
 TOPS = ("work", "files", "public", "private")
+NAMED = ("public", "private")  # whose files bear the names that others know them by
 
 
 class LocalStorage:
@@ -147,7 +148,7 @@ class LocalStorage:
             folder = self._root / top / shard
             names = await self._run(lambda folder=folder: _names(folder))  # type: ignore[misc]
             for name in names:
-                key = f"{top}/{name.replace('.', '/')}"
+                key = f"{top}/{name if top in NAMED else name.replace('.', '/')}"
                 if key.startswith(prefix):
                     yield key
 

@@ -264,7 +264,8 @@ class Sweep:
         for top in FIXED:
             async for key in self._storage.keys(top):
                 upload_id = upload_of(key)
-                if upload_id is not None and await self._metadata.find(upload_id) is None:
+                upload = None if upload_id is None else await self._metadata.find(upload_id)
+                if upload_id is not None and (upload is None or upload.state is State.RECEIVING):
                     yield key
 
     async def _is_piece(self, key: str, upload: Upload) -> bool:

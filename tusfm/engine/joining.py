@@ -121,7 +121,8 @@ class Joiner:
         """Delete what the file was made of; a former key can no longer be written to, for the file has its own for good."""
         try:
             await self._layout.discard(keys)
-            await self._metadata.forget_keys(upload.id)
+            if await self._metadata.former_keys(upload.id):
+                await self._metadata.forget_keys(upload.id)
         except Unavailable as error:
             log.info("upload %s: what it was made of is left to the sweep: %s", upload.id, error)
 
