@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import running
-from tusfm.adapters.databases import Sqlite
+from tusfm.adapters.database_sqlite import Sqlite
 from tusfm.domain.upload import Role
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation

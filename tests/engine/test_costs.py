@@ -12,7 +12,7 @@ from sqlalchemy import event
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
-from tusfm.adapters.databases import READERS, Sqlite
+from tusfm.adapters.database_sqlite import READERS, Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation

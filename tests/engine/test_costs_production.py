@@ -17,7 +17,7 @@ from tests.engine.engines import running
 from tests.services.s3 import S3Server
 from tests.services.s3_proxy import S3Proxy
 from tests.stacks import ProductionStack, migrated
-from tusfm.adapters.databases import Mysql
+from tusfm.adapters.database_mysql import Mysql
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.adapters.storage_s3 import S3Storage
 from tusfm.domain.upload import Role, State
@@ -79,19 +79,19 @@ def transactions(costs: Costs) -> Iterator[None]:
     """Count commits, and what was only read."""
     assert isinstance(costs.engine.metadata, SqlMetadata)
     assert isinstance(costs.engine.metadata.db, Mysql)
-    database = costs.engine.metadata.db._engine.sync_engine
+    writing, reading = costs.engine.metadata.db.writing.sync_engine, costs.engine.metadata.db.reading.sync_engine
 
     def committed(_: object) -> None:
         costs.transactions += 1
 
-    def rolled_back(_: object) -> None:
+    def read(_: object) -> None:
         costs.queries += 1
 
-    event.listen(database, "commit", committed)
-    event.listen(database, "rollback", rolled_back)
+    event.listen(writing, "commit", committed)
+    event.listen(reading, "rollback", read)
     yield
-    event.remove(database, "commit", committed)
-    event.remove(database, "rollback", rolled_back)
+    event.remove(writing, "commit", committed)
+    event.remove(reading, "rollback", read)
 
 
 async def test_a_creation_without_a_body(costs: Costs) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import migrated, running
-from tusfm.adapters.databases import Sqlite
+from tusfm.adapters.database_sqlite import Sqlite
 from tusfm.domain.errors import BodyBroken, Fenced
 from tusfm.domain.upload import ExtentKind, Upload
 from tusfm.engine.appending import Append

@@ -10,7 +10,8 @@ from sqlalchemy import event
 
 from tests.ports.conftest import opened_database
 from tests.ports.uploads import claim, finalizing, made, message, segment
-from tusfm.adapters.databases import Sqlite
+from tusfm.adapters.database_mysql import Mysql
+from tusfm.adapters.database_sqlite import Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import BadConcatenation, Fenced, MetadataUnavailable, NotFound, TooLarge
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload, new_id
@@ -438,8 +439,13 @@ class TestDatabase:
         """HEAD is one query; a creation, a claim and a commit are one transaction each, of so many statements."""
         statements: list[str] = []
         here = isinstance(metadata.db, Sqlite)
-        engines = [metadata.db._writer, metadata.db._reader] if isinstance(metadata.db, Sqlite) else []
-        for engine in engines or [metadata.db._engine.sync_engine]:  # type: ignore[attr-defined]
+        database = metadata.db
+        if isinstance(database, Sqlite):
+            engines = [database._writer, database._reader]
+        else:
+            assert isinstance(database, Mysql)
+            engines = [database.reading.sync_engine, database.writing.sync_engine]
+        for engine in engines:
             event.listen(engine, "before_cursor_execute", lambda *said: statements.append(said[2].split()[0]))
         around = (["BEGIN"], ["COMMIT"]) if here else ([], [])  # MySQL's driver sends them by itself
         upload = await made(metadata)

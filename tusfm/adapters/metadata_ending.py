@@ -53,11 +53,12 @@ OVERDUE = (
 )
 """A table of its own for the finals, which DISTINCT keeps apart: MySQL changes no table that it reads in a subquery."""
 STRIP = "UPDATE uploads SET metadata = '', concat = NULL, list_digest = NULL WHERE id = :id"
-FAIL_FINALS = (
+FINALS_OF = "SELECT DISTINCT final_id FROM partials WHERE partial_id = :id ORDER BY final_id"
+FAIL_FINAL = (
     "UPDATE uploads SET state = 'failed', epoch = epoch + 1, lease = lease + 1, lease_until = NULL, ended_at = {now}, "
-    "error = 'A partial upload is gone.' WHERE state IN ('receiving', 'finalizing') "
-    "AND id IN (SELECT final_id FROM partials WHERE partial_id = :id)"
+    "error = 'A partial upload is gone.' WHERE id = :id AND state IN ('receiving', 'finalizing')"
 )
+"""One final at a time: with a subquery MySQL would look at, and lock, every upload that is receiving."""
 FINALS = (
     "SELECT DISTINCT f.id FROM partials p JOIN uploads f ON f.id = p.final_id "
     "WHERE p.partial_id = :id AND f.state = 'receiving'"
@@ -196,7 +197,8 @@ class EndingSql(ReceivingSql):
         def work(connection: Connection) -> Upload | None:
             if self.run(connection, statement, id=upload_id, state=state.value).rowcount != 1:
                 return None
-            self.run(connection, FAIL_FINALS, id=upload_id)
+            for (final_id,) in self.run(connection, FINALS_OF, id=upload_id).all():
+                self.run(connection, FAIL_FINAL, id=final_id)
             self.send(connection, [message])
             upload = self.upload(connection, upload_id)
             self.run(connection, STRIP, id=upload_id)

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tusfm.adapters import rows
 from tusfm.adapters.clocks import compare_clocks
-from tusfm.adapters.databases import database
+from tusfm.adapters.databases import Database
 from tusfm.adapters.metadata_chunking import ChunkingSql
 from tusfm.adapters.metadata_keys import KeysSql
 from tusfm.adapters.metadata_session import milliseconds
@@ -18,14 +18,14 @@ from tusfm.ports.metadata import Census, Pending, Selection
 
 DAY_MS = 86_400_000
 OTHERS_MS = 5000  # another process's messages are left to it for so long
-HEAD_REVISION = "0003"
+HEAD_REVISION = "0004"
 OVERDUE = (
     "SELECT id FROM uploads WHERE state IN ('receiving', 'failed') AND expires_at < {now} "
     "UNION SELECT id FROM uploads WHERE state = 'available' AND role = 'partial' AND expires_at < {now} "
     "AND NOT EXISTS (SELECT 1 FROM partials p JOIN uploads f ON f.id = p.final_id "
     "WHERE p.partial_id = uploads.id AND f.state IN ('receiving', 'finalizing', 'available')) LIMIT :limit"
 )
-TOMBSTONES = "WHERE u.state IN ('terminated', 'expired') ORDER BY u.ended_at LIMIT :limit"
+TOMBSTONES = "WHERE u.state = :state ORDER BY u.ended_at LIMIT :limit"
 IS_BURIABLE = (
     f"SELECT id FROM uploads WHERE id = :id AND state IN ('terminated', 'expired') AND ended_at < {{now}} - {DAY_MS}"
 )
@@ -51,7 +51,7 @@ class SqlMetadata(ChunkingSql, KeysSql):
 
     def __init__(self, url: str, process: str, pool_size: int = 10) -> None:
         """Take SQLAlchemy's address of the database, and this process's random name; nothing is opened yet."""
-        super().__init__(database(url, pool_size), process)
+        super().__init__(_database(url, pool_size), process)
 
     async def start(self) -> None:
         """Open what has to be open; a database that is away is no error here."""
@@ -66,8 +66,13 @@ class SqlMetadata(ChunkingSql, KeysSql):
         return await self._ids(OVERDUE, limit=limit)
 
     async def tombstones(self, limit: int) -> list[Upload]:
-        """Read tombstones, the oldest first."""
-        return await self.db.read(lambda connection: self.uploads(connection, TOMBSTONES, limit=limit))
+        """Read tombstones state by state, for an index has the oldest of one state, and would have to sort those of two."""
+
+        def work(connection: Connection) -> list[Upload]:
+            ended = (State.TERMINATED, State.EXPIRED)
+            return [one for state in ended for one in self.uploads(connection, TOMBSTONES, state=state.value, limit=limit)]
+
+        return await self.db.read(work)
 
     async def bury(self, upload_id: str) -> bool:
         """Delete a tombstone whose day is over."""
@@ -205,3 +210,14 @@ def _chosen(selection: Selection) -> tuple[str, dict[str, object]]:
     if selection.before is not None:
         values["created"] = before[0]
     return f"{where}ORDER BY u.created_at DESC, u.id DESC LIMIT :limit", {**values, **named, "limit": selection.limit}
+
+
+def _database(url: str, pool_size: int) -> Database:
+    """Choose by the address; a process needs one of them, and is not to load the other."""
+    if make_url(url).get_backend_name() == "sqlite":
+        from tusfm.adapters.database_sqlite import Sqlite  # noqa: PLC0415
+
+        return Sqlite(url)
+    from tusfm.adapters.database_mysql import Mysql  # noqa: PLC0415
+
+    return Mysql(url, pool_size)

@@ -274,10 +274,17 @@ class Requests:
     async def _moving(self, body: Body) -> AsyncIterator[None]:
         """Give a try up when nothing of its body, and no answer, moves for too long."""
         loop, silence = asyncio.get_running_loop(), self._patience.silence
+        step = silence / 10  # a new limit costs more than a look at the clock, and pieces come by the thousand
+        noted = loop.time()
 
         def moved() -> None:
+            nonlocal noted
+            now = loop.time()
+            if now - noted < step:
+                return
+            noted = now
             with contextlib.suppress(RuntimeError):  # it is given up already
-                limit.reschedule(loop.time() + silence)
+                limit.reschedule(now + silence + step)
 
         try:
             async with asyncio.timeout(silence) as limit:

@@ -311,7 +311,7 @@ class Sweeping(Protocol):
         """Available partials whose finals are done for an hour; `free` decides."""
 
     async def tombstones(self, limit: int) -> list[Upload]:
-        """Terminated and expired rows, for another look at their keys."""
+        """The oldest terminated and expired rows, at most *limit* of each, for another look at their keys."""
 
     async def bury(self, upload_id: str) -> bool:
         """Delete a tombstone that has stood for a day; False when its day is not over."""

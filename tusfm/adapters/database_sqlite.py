@@ -1,0 +1,149 @@
+"""SQLite behind the face of `databases`: each transaction runs whole in a thread, at the cost of one hop."""
+
+import asyncio
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from tusfm.adapters.database_errors import unavailable, words
+from tusfm.adapters.databases import SQLITE, Seen, Work
+from tusfm.domain.errors import MetadataUnavailable, OutcomeUnknown
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 10  # a backup, or a migration, may hold SQLite's lock for a while
+SLIGHT_SECONDS = 1  # of it, spent in the queue, are not worth a statement
+READERS = 2
+
+log = logging.getLogger(__name__)
+
+
+class Sqlite:
+    """SQLite in a file: one writing connection a process, in a thread of its own, and readers apart.
+
+    With several writing connections SQLite's busy handler makes some wait very long; with one, they queue here.
+    """
+
+    dialect = SQLITE
+
+    def __init__(self, url: str) -> None:
+        """Open nothing yet."""
+        self._path = Path(make_url(url).database or "")
+        self._writing = ThreadPoolExecutor(1, "sqlite-write")
+        self._reading = ThreadPoolExecutor(READERS, "sqlite-read")
+        self._writer = self._engine()
+        self._reader = self._engine()
+        self._open: dict[tuple[Engine, int], Connection] = {}
+
+    def _engine(self) -> Engine:
+        engine = create_engine(
+            f"sqlite:///{self._path}",
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+        )
+        event.listen(engine, "connect", _pragmas)
+        return engine
+
+    async def start(self) -> None:
+        """Do nothing: connections are opened by their first use."""
+
+    async def close(self) -> None:
+        """Let work in hand end, and close the connections."""
+        for threads in (self._writing, self._reading):
+            await asyncio.get_running_loop().run_in_executor(None, threads.shutdown)
+        for connection in self._open.values():
+            connection.close()
+        self._open.clear()
+
+    async def read(self, work: Work[T]) -> T:
+        """Run a reading function; one statement needs no transaction."""
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, work)
+
+    async def write(self, work: Work[T], seen: Seen | None = None) -> T:
+        """Run a transaction; a SQLite that reports an error on COMMIT may have done it all the same."""
+        end = time.monotonic() + BUSY_SECONDS
+        return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, work, seen, end)
+
+    def _connection(self, engine: Engine) -> Connection:
+        place = (engine, threading.get_ident())
+        connection = self._open.get(place)
+        if connection is None:
+            if not self._path.exists():
+                msg = "the database is not there; run 'tusfm migrate'"
+                raise MetadataUnavailable(msg)
+            connection = self._open[place] = engine.connect()
+        return connection
+
+    def _read(self, work: Work[T]) -> T:
+        try:
+            return work(self._connection(self._reader))
+        except SQLAlchemyError as error:
+            raise unavailable(error) from error
+
+    def _begin(self, end: float) -> Connection:
+        """Begin to write; those that queue share their time for a lock that somebody holds, and do not add it up."""
+        connection = self._connection(self._writer)
+        waited = end - time.monotonic() < BUSY_SECONDS - SLIGHT_SECONDS
+        if waited:
+            left = max(0, int((end - time.monotonic()) * 1000))
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {left}")
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        finally:
+            if waited:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        return connection
+
+    def _write(self, work: Work[T], seen: Seen | None, end: float) -> T:
+        try:
+            connection = self._begin(end)
+        except SQLAlchemyError as error:
+            raise unavailable(error) from error
+        try:
+            result = work(connection)
+        except IntegrityError:
+            _roll_back(connection)
+            raise
+        except SQLAlchemyError as error:
+            _roll_back(connection)
+            raise unavailable(error) from error
+        except BaseException:
+            _roll_back(connection)
+            raise
+        self._commit(connection, seen)
+        return result
+
+    def _commit(self, connection: Connection, seen: Seen | None) -> None:
+        try:
+            connection.exec_driver_sql("COMMIT")
+        except SQLAlchemyError as error:
+            _roll_back(connection)
+            try:
+                done = seen is not None and seen(connection)
+            except SQLAlchemyError as again:
+                raise OutcomeUnknown(words(again)) from again
+            if not done:
+                raise unavailable(error) from error
+
+
+def _pragmas(connection: Any, _: object) -> None:  # noqa: ANN401  a driver's own
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "wal_autocheckpoint=2000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _roll_back(connection: Connection) -> None:
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except SQLAlchemyError:
+        log.debug("SQLite had rolled back by itself")
