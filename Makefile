@@ -7,7 +7,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 PAGE_SOURCES := $(wildcard tusfm/web/src/*) tusfm/web/package-lock.json tusfm/web/build.py
 
-.PHONY: help run test ready check format docs page bench bench-quick chaos services clean
+.PHONY: help run test clients check format docs page bench bench-quick chaos services clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -17,10 +17,12 @@ run: $(VENV)/installed page ## serve http://127.0.0.1:8000, with nothing install
 	exec $(BIN)/tusfm serve
 
 test: ## run every test, with real services and clients
-	@$(MAKE) --no-print-directory -j3 ready
+	@$(MAKE) --no-print-directory -j2 services clients
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
-ready: $(VENV)/tools page services tests/clients/node_modules/.made
+# After the tools, not beside them: the page may have to get Node into the same environment.
+clients: $(VENV)/tools
+	@$(MAKE) --no-print-directory page tests/clients/node_modules/.made
 
 check: $(VENV)/tools ## format, lint, types, layers, docker-compose.yml
 	$(BIN)/ruff format --check .
