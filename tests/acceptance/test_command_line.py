@@ -18,6 +18,7 @@ from tests.servers import ServerProcess, free_port
 from tests.services.rabbitmq import Rabbit
 from tests.services.s3 import S3Server
 from tests.stacks import ProductionStack, migrated
+from tusfm.adapters.metadata_sql import HEAD_REVISION
 
 TUSFM = Path(sys.executable).parent / "tusfm"
 ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -81,8 +82,8 @@ def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
 
 def test_migrating_twice_is_migrating_once(tmp_path: Path) -> None:
     """`tusfm migrate` says what it did, and the second time that there was nothing to do."""
-    assert run(tmp_path, "migrate").stdout == "The database was brought from nothing to revision 0001.\n"
-    assert run(tmp_path, "migrate").stdout == "The database is at revision 0001 already.\n"
+    assert run(tmp_path, "migrate").stdout == f"The database was brought from nothing to revision {HEAD_REVISION}.\n"
+    assert run(tmp_path, "migrate").stdout == f"The database is at revision {HEAD_REVISION} already.\n"
 
 
 def test_migrations_that_start_at_once(tmp_path: Path) -> None:
