@@ -77,6 +77,18 @@ class Settings:
     allowed_names: tuple[str, ...] | None = _setting(
         "TUSFM_ALLOWED_NAMES", "", read.patterns, "patterns of file names that are taken, such as *.jpg; empty: all"
     )
+    quota_bytes: int | None = _setting(
+        "TUSFM_QUOTA_BYTES", "", read.size, "bytes that one owner's uploads may have together; empty: no limit"
+    )
+    quota_unfinished: int | None = _setting(
+        "TUSFM_QUOTA_UNFINISHED", "", read.size, "unfinished uploads that one owner may have; empty: no limit"
+    )
+    quota_per_minute: int | None = _setting(
+        "TUSFM_QUOTA_PER_MINUTE", "", read.size, "uploads that one owner may make in a minute; empty: no limit"
+    )
+    quota_total: int | None = _setting(
+        "TUSFM_QUOTA_TOTAL", "", read.size, "bytes that all uploads may have together; empty: no limit"
+    )
     log_format: str = _setting("TUSFM_LOG_FORMAT", "text", read.one_of("text", "json"), "text, or json: a line an event")
     log_level: str = _setting("TUSFM_LOG_LEVEL", "info", read.one_of(*LEVELS), "debug, info, warning or error")
     log_metadata: bool = _setting(

@@ -15,6 +15,7 @@ from tusfm.adapters.finalization_inline import InlineFinalization, LoggedEvents
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.adapters.storage_local import LocalStorage
 from tusfm.domain.errors import TusfmError, Unavailable
+from tusfm.domain.quotas import Quotas
 from tusfm.engine.budget import Budget
 from tusfm.engine.chunks import Chunks
 from tusfm.engine.expiration import Sweep, resume
@@ -119,8 +120,18 @@ async def _lasting(work: Work) -> None:
 def build(settings: Settings) -> Engine:
     """Put the engine together; nothing is opened yet."""
     process = secrets.token_hex(8)
-    metadata = SqlMetadata(database_url(settings), process, settings.mysql_pool)
+    metadata = SqlMetadata(database_url(settings), process, settings.mysql_pool, quotas(settings))
     return assemble(settings, process, metadata, storage(settings))
+
+
+def quotas(settings: Settings) -> Quotas:
+    """Say what owners, and the deployment, may hold."""
+    return Quotas(
+        owner_bytes=settings.quota_bytes,
+        owner_unfinished=settings.quota_unfinished,
+        owner_per_minute=settings.quota_per_minute,
+        total_bytes=settings.quota_total,
+    )
 
 
 def storage(settings: Settings, *, hasty: bool = False, watch: Watch = UNWATCHED) -> LocalStorage | MultipartStorage:

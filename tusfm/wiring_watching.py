@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from tusfm.ports.watching import UNWATCHED, Watch, Worker
 from tusfm.settings import Settings
-from tusfm.wiring import Engine, Unusable, assemble, build, database_url, storage
+from tusfm.wiring import Engine, Unusable, assemble, build, database_url, quotas, storage
 
 
 def build_watched(settings: Settings, worker: Worker | None = None, *, figures: bool) -> Engine:
@@ -27,7 +27,7 @@ def build_watched(settings: Settings, worker: Worker | None = None, *, figures: 
     from tusfm.adapters.metadata_watched import WatchedMetadata  # noqa: PLC0415  commands do without
 
     process = secrets.token_hex(8)
-    metadata = WatchedMetadata(database_url(settings), process, settings.mysql_pool, watch)
+    metadata = WatchedMetadata(database_url(settings), process, settings.mysql_pool, watch, quotas(settings))
     engine = assemble(settings, process, metadata, storage(settings, watch=watch), watch)
     if figures:
         engine.page = Page(metrics, metadata).text

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from tusfm.adapters import rows
+from tusfm.adapters.metadata_accounts import NO_LIMITS
 from tusfm.adapters.metadata_ending import FORGET_COMPOSED, EndingSql
 from tusfm.adapters.metadata_session import milliseconds
 from tusfm.domain.errors import Fenced, NotFound
@@ -28,6 +29,8 @@ REVISE = (
     "UPDATE uploads SET revision = revision + 1, expires_at = {now} + :expires WHERE id = :id AND role = 'chunked' "
     f"AND (state = 'finalizing' OR state IN ('receiving', 'failed') AND {IN_TIME})"
 )
+RECEIVED = "UPDATE uploads SET upload_offset = upload_offset + :size WHERE id = :id AND charged IS NOT NULL"
+"""Of chunks the offset only says how many bytes there are; nobody but the accounts looks at it."""
 CHUNK_AT = "SELECT position, name, sizes, seq FROM chunks WHERE upload_id = :id AND position = :position"
 ADD_CHUNK = "INSERT INTO chunks (upload_id, position, seq, name, sizes) VALUES (:id, :position, :seq, :name, :sizes)"
 REPLACE_CHUNK = "UPDATE chunks SET seq = :seq, name = :name, sizes = :sizes WHERE upload_id = :id AND position = :position"
@@ -102,9 +105,13 @@ class ChunkingSql(EndingSql):
                 return chunk
             statement = ADD_CHUNK if here is None else REPLACE_CHUNK
             self.run(connection, statement, **rows.chunk_values(upload_id, chunk, seq))
-            return None if here is None else rows.chunk(here)
+            replaced = None if here is None else rows.chunk(here)
+            if self.charges:
+                self.run(connection, RECEIVED, id=upload_id, size=chunk.size - (replaced.size if replaced else 0))
+                self.resettle(connection, upload_id)
+            return replaced
 
-        return await self.db.write(work)
+        return await self.write(work)
 
     async def chunks(self, upload_id: str) -> list[Chunk]:
         """Read chunks."""
@@ -121,12 +128,14 @@ class ChunkingSql(EndingSql):
         def work(connection: Connection) -> File:
             if self.run(connection, COMPLETE, id=upload_id, metadata=new.metadata).rowcount == 1:
                 self._say(connection, new)
+                if self.charges:
+                    self.resettle(connection, upload_id)
             found = self._file(connection, "WHERE f.upload_id = :id", upload_id)
             if found is None:
                 raise NotFound
             return found
 
-        return await self.db.write(work)
+        return await self.write(work)
 
     def _say(self, connection: Connection, new: NewFile) -> None:
         """Write down what a completion says."""
@@ -174,8 +183,10 @@ class ChunkingSql(EndingSql):
             self.run(connection, FORGET_CHUNKS, id=upload.id)
             self.run(connection, FORGET_COMPOSED, id=upload.id)
             self.send(connection, messages)
+            if upload.charged is not None:
+                self.settle(connection, upload.id, quotas=NO_LIMITS)
 
-        await self.db.write(work, lambda connection: self.stands(connection, upload.id, upload.lease, State.AVAILABLE))
+        await self.write(work, lambda connection: self.stands(connection, upload.id, upload.lease, State.AVAILABLE))
 
     async def fail_file(self, upload: Upload, error: str, expires_in: float | None, messages: Sequence[Message]) -> None:
         """Give a round up."""

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tusfm.adapters.metadata_receiving import ReceivingSql
 from tusfm.adapters.metadata_session import milliseconds
-from tusfm.domain.errors import BadConcatenation, NotFound, TooLarge
+from tusfm.domain.errors import BadConcatenation, NotFound, OverQuota, TooLarge
 from tusfm.domain.upload import MAX_SIZE, Role, State, Upload
 from tusfm.ports.metadata import Message, NewUpload
 from tusfm.ports.storage import Part
@@ -135,8 +135,9 @@ class EndingSql(ReceivingSql):
         def work(connection: Connection) -> None:
             self.fence(connection, FAIL, id=upload_id, lease=lease, error=error)
             self.send(connection, messages)
+            self.resettle(connection, upload_id)
 
-        await self.db.write(work, lambda connection: self.stands(connection, upload_id, lease, State.FAILED))
+        await self.write(work, lambda connection: self.stands(connection, upload_id, lease, State.FAILED))
 
     async def postpone(self, upload_id: str, lease: int, error: str, pause: float) -> None:
         """Stand still for a while."""
@@ -202,9 +203,11 @@ class EndingSql(ReceivingSql):
             self.send(connection, [message])
             upload = self.upload(connection, upload_id)
             self.run(connection, STRIP, id=upload_id)
+            if upload is not None and upload.charged is not None:
+                self.settle_end(connection, upload_id)
             return upload
 
-        return await self.db.write(work)
+        return await self.write(work)
 
     async def discard(self, upload_id: str) -> None:
         """Take a creation back."""
@@ -235,10 +238,12 @@ class EndingSql(ReceivingSql):
                 raise _Same(same)
             self.run(connection, SET_LENGTH, id=new.id, length=length)
             self.send(connection, new.messages)
+            if self.charges:
+                self.settle(connection, new.id, made=1)
             return self._read_back(connection, new.id)
 
         try:
-            return await self.db.write(work)
+            return await self.write(work)
         except _Same as same:
             found = same.upload_id
         except IntegrityError:  # an id is random, so the row is this one's, from a lost answer
@@ -305,25 +310,30 @@ class EndingSql(ReceivingSql):
                 return False
             size = sum(found[one][3] for one in order)
             most = self._least(limit, self.run(connection, SIZE_LIMIT, id=final_id).scalar())
-            fits = most is None or size <= most
-            ripened = self.run(
-                connection,
-                RIPEN,
-                id=final_id,
-                state=(State.FINALIZING if fits else State.FAILED).value,
-                length=size,
-                offset=size if fits else 0,
-                error=None if fits else f"Its partial uploads have {size} bytes, over the maximum of {most}.",
-            )
-            if ripened.rowcount != 1 or not fits:
+            if most is not None and size > most:
+                self._fail_final(connection, final_id, f"Its partial uploads have {size} bytes, over the maximum of {most}.")
                 return False
+            state = State.FINALIZING.value
+            if self.run(connection, RIPEN, id=final_id, state=state, length=size, offset=size, error=None).rowcount != 1:
+                return False
+            self.resettle(connection, final_id)
             self.send(connection, messages)
             return True
 
-        return await self.db.write(work)
+        try:
+            return await self.write(work)
+        except OverQuota as error:
+            sentence = str(error)
+        await self.write(lambda connection: self._fail_final(connection, final_id, sentence))
+        return False
 
     def _least(self, *limits: int | None) -> int | None:
         return min((limit for limit in limits if limit is not None), default=None)
+
+    def _fail_final(self, connection: Connection, final_id: str, error: str) -> None:
+        """End a final that is too large, once its sum is known."""
+        self.run(connection, RIPEN, id=final_id, state=State.FAILED.value, length=None, offset=0, error=error)
+        self.resettle(connection, final_id)
 
     async def freeable(self, limit: int) -> list[str]:
         """Find partials that have served."""
@@ -339,9 +349,11 @@ class EndingSql(ReceivingSql):
             upload = self.upload(connection, partial_id)
             self.run(connection, TERMINATE, id=partial_id, state=State.TERMINATED.value)
             self.run(connection, STRIP, id=partial_id)
+            if upload is not None and upload.charged is not None:
+                self.settle_end(connection, partial_id)
             return upload
 
-        return await self.db.write(work)
+        return await self.write(work)
 
 
 class _Same(Exception):

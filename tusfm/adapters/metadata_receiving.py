@@ -3,11 +3,13 @@
 import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from tusfm.adapters.metadata_session import Session, milliseconds
+from tusfm.adapters.metadata_accounts import AccountsSql
+from tusfm.adapters.metadata_session import milliseconds
 from tusfm.domain.upload import Extent, ExtentKind, State, Upload
 from tusfm.ports.metadata import Claim, Commit, Heard, Message, NewUpload
 
@@ -100,19 +102,21 @@ def _as_created(new: NewUpload) -> Upload:
     )
 
 
-class ReceivingSql(Session):
+class ReceivingSql(AccountsSql):
     """Implements ports.metadata.Receiving."""
 
     async def create(self, new: NewUpload) -> Upload:
         """Insert the row; an id is random, so a row that is there already is this one's, from a lost answer."""
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> int | None:
             self.insert(connection, new)
             self.send(connection, new.messages)
+            return self.settle(connection, new.id, made=1) if self.charges else None
 
+        charged = 0 if self.charges else None
         with contextlib.suppress(IntegrityError):
-            await self.db.write(work)
-        return _as_created(new)
+            charged = await self.write(work)
+        return replace(_as_created(new), charged=charged)
 
     def insert(self, connection: Connection, new: NewUpload, list_digest: str | None = None) -> None:
         """Insert a row of `uploads`."""
@@ -168,9 +172,11 @@ class ReceivingSql(Session):
             if claimed.rowcount != 1:
                 return None
             upload = self._read_back(connection, claim.id)
+            if upload.charged is not None and (upload.length is None or claim.length is not None):
+                self.settle(connection, claim.id, reached=claim.offset + (claim.size or 0))
             return upload, self.extents_of(connection, claim.id, OPEN_ENDED) if upload.offset else []
 
-        return await self.db.write(work)
+        return await self.write(work)
 
     async def reserve(self, upload_id: str, epoch: int, count: int) -> int:
         """Take part numbers."""
@@ -236,8 +242,10 @@ class ReceivingSql(Session):
             self.fence(connection, statement, **values)
             self.change_extents(connection, commit.id, commit.add, commit.remove)
             self.send(connection, commit.messages)
+            if commit.settles:
+                self.settle(connection, commit.id)
 
-        await self.db.write(work, lambda connection: self._committed(connection, commit, raised))
+        await self.write(work, lambda connection: self._committed(connection, commit, raised))
 
     def _committed(self, connection: Connection, commit: Commit, raised: int) -> bool:
         upload = self.upload(connection, commit.id)
@@ -260,8 +268,9 @@ class ReceivingSql(Session):
         def work(connection: Connection) -> None:
             self.fence(connection, LOSE, id=upload_id, epoch=epoch, error=error)
             self.send(connection, messages)
+            self.resettle(connection, upload_id)
 
-        await self.db.write(work)
+        await self.write(work)
 
     async def ask(self, upload_id: str) -> bool:
         """Ask for a checkpoint."""

@@ -12,6 +12,7 @@ from tusfm.adapters.metadata_chunking import ChunkingSql
 from tusfm.adapters.metadata_keys import KeysSql
 from tusfm.adapters.metadata_session import milliseconds
 from tusfm.domain.errors import MetadataUnavailable
+from tusfm.domain.quotas import Quotas
 from tusfm.domain.upload import State, Upload
 from tusfm.ports.checks import Checks
 from tusfm.ports.metadata import Census, Pending, Selection
@@ -42,6 +43,7 @@ PENDING = (
 COUNT_UPLOADS = "SELECT state, COUNT(*) FROM uploads GROUP BY state"
 COUNT_FAILING = "SELECT COUNT(*) FROM uploads WHERE state = 'finalizing' AND attempts > 2"
 COUNT_MESSAGES = "SELECT COUNT(*), {now} - MIN(written_at) FROM outbox"
+NO_QUOTAS = Quotas()
 REVISION = "SELECT version_num FROM tusfm_alembic"
 DEPLOYMENT = "SELECT name, secret FROM deployment"
 
@@ -49,9 +51,12 @@ DEPLOYMENT = "SELECT name, secret FROM deployment"
 class SqlMetadata(ChunkingSql, KeysSql):
     """Implements ports.chunking.FileMetadata and ports.access.Keys."""
 
-    def __init__(self, url: str, process: str, pool_size: int = 10) -> None:
-        """Take SQLAlchemy's address of the database, and this process's random name; nothing is opened yet."""
-        super().__init__(_database(url, pool_size), process)
+    def __init__(self, url: str, process: str, pool_size: int = 10, quotas: Quotas = NO_QUOTAS) -> None:
+        """Take SQLAlchemy's address of the database, and this process's random name; nothing is opened yet.
+
+        With *quotas* accounts are kept of what owners hold.
+        """
+        super().__init__(_database(url, pool_size), process, quotas)
 
     async def start(self) -> None:
         """Open what has to be open; a database that is away is no error here."""

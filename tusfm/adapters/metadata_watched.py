@@ -7,6 +7,7 @@ from typing import TypeVar
 from tusfm.adapters.databases import Database, Seen, Work
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.files import Chunk
+from tusfm.domain.quotas import Quotas
 from tusfm.domain.upload import State, Upload
 from tusfm.engine.events import Event
 from tusfm.ports.metadata import Commit, Message, NewUpload, Pending
@@ -46,9 +47,9 @@ class WatchedDatabase:
 class WatchedMetadata(SqlMetadata):
     """The same metadata; what it has done to uploads and messages is told when it is sure."""
 
-    def __init__(self, url: str, process: str, pool_size: int, watch: Watch) -> None:
+    def __init__(self, url: str, process: str, pool_size: int, watch: Watch, quotas: Quotas) -> None:
         """Take what SqlMetadata takes, and who is told."""
-        super().__init__(url, process, pool_size)
+        super().__init__(url, process, pool_size, quotas)
         self.db = WatchedDatabase(self.db, watch)
         self._watch = watch
         self._written_at: dict[int, int] = {}  # when each pending message was, in ms since 1970

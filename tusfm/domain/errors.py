@@ -16,6 +16,11 @@
     │   ├── BadLink              a signed link is not one that was given out, or its time has passed
     │   ├── TypeNotAllowed       files of this type are not taken
     │   └── NameNotAllowed       files of this name are not taken
+    ├── OverQuota                more than an owner, or all of them together, may hold
+    │   ├── OwnerFull            the owner's bytes
+    │   ├── TooManyUnfinished    the owner's unfinished uploads
+    │   ├── TooManyUploads       the owner's uploads of this minute
+    │   └── DeploymentFull       the bytes of all
     ├── ChecksumMismatch         the bytes are not those that the client meant to send
     ├── Interrupted              the request ends, the upload lives on
     │   ├── Fenced               a newer writer, or a deletion, took the upload
@@ -132,6 +137,43 @@ class NameNotAllowed(Denied):
     def __init__(self) -> None:
         """Say it."""
         super().__init__("Files of this name are not taken here.")
+
+
+class OverQuota(TusfmError):
+    """More than an owner, or all of them together, may hold; nothing was changed."""
+
+
+class OwnerFull(OverQuota):
+    """The owner's uploads together may not have so many bytes."""
+
+    def __init__(self, limit: int, stored: int) -> None:
+        """Take the limit and what is there, in bytes."""
+        super().__init__(f"Your uploads may have {limit} bytes together, and {stored} of them are taken.")
+
+
+class TooManyUnfinished(OverQuota):
+    """The owner has as many unfinished uploads as may be."""
+
+    def __init__(self, limit: int) -> None:
+        """Take the limit."""
+        super().__init__(f"You may have {limit} unfinished uploads; finish or delete one first.")
+
+
+class TooManyUploads(OverQuota):
+    """The owner has made as many uploads in this minute as may be; the next one begins in *seconds*."""
+
+    def __init__(self, limit: int, *, seconds: int) -> None:
+        """Take the limit and the time."""
+        super().__init__(f"You may make {limit} uploads a minute.")
+        self.seconds = seconds
+
+
+class DeploymentFull(OverQuota):
+    """All uploads together may not have so many bytes."""
+
+    def __init__(self) -> None:
+        """Give no figures: they are nobody's but the operator's."""
+        super().__init__("The server has no room for so many bytes.")
 
 
 class ChecksumMismatch(TusfmError):

@@ -15,6 +15,7 @@ from tusfm.domain.errors import (
     LengthConflict,
     NotFound,
     OffsetConflict,
+    OverQuota,
     TooLarge,
     Unavailable,
 )
@@ -160,6 +161,9 @@ class Appender:
         except Fenced:
             await self._layout.discard(placement.keys)
             return None
+        except OverQuota:
+            await self._layout.discard(placement.keys)
+            raise
         finally:
             if placement.done:
                 await placement.done()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tusfm.domain import metadata as grammar
 from tusfm.domain.access import Grant, file_type_fits
-from tusfm.domain.errors import ChecksumMismatch, Draining, TooLarge, TypeNotAllowed
+from tusfm.domain.errors import ChecksumMismatch, Draining, OverQuota, TooLarge, TypeNotAllowed
 from tusfm.domain.upload import Role, Upload, new_id
 from tusfm.engine.appending import Append, Appender, Early, Progress, live, prompt, verify
 from tusfm.engine.body import Body
@@ -67,7 +67,8 @@ class Creator:
     async def create(self, creation: Creation) -> Progress:
         """Make an upload, with the bytes that came along.
 
-        Denied, TooLarge and ChecksumMismatch: nothing was created (W4, K7). BodyBroken: it exists, with what arrived (W6).
+        Denied, OverQuota, TooLarge and ChecksumMismatch: nothing was created (W4, K7).
+        BodyBroken: it exists, with what arrived (W6).
         """
         self._judge_grant(creation)
         if creation.body is None:
@@ -83,7 +84,11 @@ class Creator:
     async def _complete(self, upload: Upload, pieces: list[bytes]) -> Progress:
         """Take bytes that are in memory; a length of 0 is complete without any (rule CR5)."""
         if pieces or upload.length == 0:
-            progress = await self._appender.place(upload, pieces)
+            try:
+                progress = await self._appender.place(upload, pieces)
+            except OverQuota:
+                await self._take_back(upload)
+                raise
             if progress:
                 return progress
         return self._appender.progress(upload)
@@ -141,7 +146,7 @@ class Creator:
         append = Append(id=upload.id, offset=0, checksum=creation.checksum, body=body)
         try:
             return await self._appender.receive(upload, [], append, early.pieces)
-        except (TooLarge, ChecksumMismatch):
+        except (TooLarge, OverQuota, ChecksumMismatch):
             await self._take_back(upload)
             raise
         except Draining:  # 201 with what it has: the client does not know the URL yet
@@ -156,7 +161,8 @@ class Creator:
     async def concatenate(self, creation: Creation, partials: Sequence[str]) -> Progress:
         """Make a final of these partial uploads, in this order; finished ones may be missing bytes yet (rules N4, U1).
 
-        Denied, NotFound, BadConcatenation, TooLarge: nothing was created. The same list again gives the same final (rule N7).
+        Denied, OverQuota, NotFound, BadConcatenation, TooLarge: nothing was created.
+        The same list again gives the same final (rule N7).
         """
         self._judge_grant(creation)
         new = self._new(creation, new_id())

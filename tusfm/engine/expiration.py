@@ -21,6 +21,7 @@ from tusfm.ports.storage import MultipartStorage, Storage
 from tusfm.ports.watching import UNWATCHED, Kind, Step, Watch
 
 DUTY = "sweep"
+CHARGES_DUTY = "charges"
 FILES_DUTY = "sweep files"
 DAY_SECONDS = 86400.0
 MARKER = "work/marker/"
@@ -82,8 +83,15 @@ class Sweep:
                 "abandoned": await self._abandon(),
                 "leftovers": await self._leftovers(),
             }
+        await self._charge_older()
         self._outbox.kick()
         return done
+
+    async def _charge_older(self) -> None:
+        """Once a day count uploads for their owners that were made before there were quotas."""
+        if self._metadata.charges and await self._metadata.lead(CHARGES_DUTY, self._process, DAY_SECONDS):
+            while charged := await self._metadata.charge_older(BATCH):
+                log.info("%d uploads from before there were quotas are counted now", charged)
 
     async def _expire(self) -> int:
         count = 0

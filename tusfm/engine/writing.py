@@ -92,6 +92,7 @@ class Position:
                 object_key=change.object_key,
                 reserve=change.reserve,
                 releases=releases or ends,
+                settles=self.upload.charged is not None and (ends or self.upload.length is None),
                 seizes=change.seizes,
                 expires_in=self.lifetime(change.state),
                 messages=self.messages(change),

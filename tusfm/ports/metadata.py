@@ -10,6 +10,9 @@ Promises:
   again here, for a few seconds at most.
 - Fenced means: the row is not as the caller's epoch (or lease) has it; nothing was changed, and the caller stops.
 - A change of state and its messages are written together, or neither.
+- Where quotas are set, what an upload adds to its owner's account, and to that of all, is charged in the transaction of its
+  creation (its length; without one, steps, in the claim or the commit that needs the next) and given back in that of its end.
+  OverQuota: nothing was changed. Commits in between touch no account.
 
 `protocol.md` of the design is where each condition comes from; the method says it again in its own words.
 """
@@ -98,7 +101,8 @@ class Commit:
     finds its own. With *seizes* the commit is its own claim: the epoch that it saw is raised by it.
     *reserve* adds part numbers to the upload's count (a negative number gives back those that no part was sent under, which
     only the epoch's holder knows); *releases* says that the writer is done.
-    *length* is set if it was not known (the same again is fine).
+    *length* is set if it was not known (the same again is fine). *settles* says that the upload is charged to its owner's
+    account, and that this commit may change for how much.
     """
 
     id: str
@@ -113,6 +117,7 @@ class Commit:
     reserve: int = 0
     seizes: bool = False
     releases: bool = False
+    settles: bool = False
     expires_in: float | None = None
     messages: Sequence[Message] = ()
 
@@ -285,7 +290,7 @@ class Ending(Protocol):
     async def ripen(self, final_id: str, limit: int | None, messages: Sequence[Message]) -> bool:
         """Receiving → finalizing, with its length and offset, once all partials are available; False before.
 
-        A sum over *limit*, or over the row's own size limit, makes it `failed` instead, without messages.
+        A sum over *limit*, over the row's own size limit or over a quota makes it `failed` instead, without messages.
         """
 
     async def free(self, partial_id: str) -> Upload | None:
@@ -309,6 +314,12 @@ class Sweeping(Protocol):
 
     async def freeable(self, limit: int) -> list[str]:
         """Available partials whose finals are done for an hour; `free` decides."""
+
+    charges: bool
+    """Whether quotas are set, and uploads are charged to accounts."""
+
+    async def charge_older(self, limit: int) -> int:
+        """Charge for uploads that were made before quotas were set; returns how many there were."""
 
     async def tombstones(self, limit: int) -> list[Upload]:
         """The oldest terminated and expired rows, at most *limit* of each, for another look at their keys."""

@@ -113,6 +113,8 @@ def _answer(request: web.Request, error: errors.TusfmError) -> web.Response:
     extra: dict[str, str] = {}
     if answer.retry_after is not None:
         extra[hdrs.RETRY_AFTER] = str(answer.retry_after)
+    if isinstance(error, errors.TooManyUploads):
+        extra[hdrs.RETRY_AFTER] = str(error.seconds)
     if isinstance(error, errors.OffsetConflict):
         extra["Upload-Offset"] = str(error.offset)
     if isinstance(error, errors.Unauthenticated):

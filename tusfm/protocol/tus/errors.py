@@ -6,6 +6,7 @@ from tusfm.domain import errors
 
 RETRY_SECONDS = 5
 DRAIN_SECONDS = 1
+CROWD_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ STATUS: dict[type[errors.TusfmError], Answer] = {
     errors.Unauthenticated: Answer(401),
     errors.TypeNotAllowed: Answer(415),
     errors.NameNotAllowed: Answer(403),
+    errors.OwnerFull: Answer(413),
+    errors.TooManyUnfinished: Answer(429, retry_after=CROWD_SECONDS),
+    errors.TooManyUploads: Answer(429, retry_after=CROWD_SECONDS),
+    errors.DeploymentFull: Answer(507, retry_after=CROWD_SECONDS),
     errors.ChecksumMismatch: Answer(460, reason="Checksum Mismatch"),
     errors.Fenced: Answer(409),
     errors.BodyBroken: Answer(408),
