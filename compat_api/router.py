@@ -11,7 +11,7 @@ from compat_api.schemas import UNPROCESSABLE, ChunkForm, CompletionForm, RetryFo
 from tusfm.domain.errors import NotFound
 from tusfm.domain.files import Completion, File
 from tusfm.engine.chunks import Chunks
-from tusfm.protocol.web import Public, RequestBody, preflight, unexpectant
+from tusfm.protocol.web import UPLOAD, Public, RequestBody, preflight, unexpectant
 
 BASE = "/api/v1/file"
 FORBIDDEN = 403
@@ -49,7 +49,7 @@ class FileApi:
 
     async def init(self, request: web.Request) -> web.Response:
         """Begin an upload."""
-        upload_id = await self._chunks.begin()
+        upload_id = request[UPLOAD] = await self._chunks.begin()
         await RequestBody(request).begin()
         return success({"chunk_size": self._most, "upload_id": upload_id})
 
@@ -57,6 +57,7 @@ class FileApi:
         """Take one chunk; its bytes usually come before it is known whose they are."""
         async with self._forms.reading(request, self._chunks.receive) as form:
             asked = load(ChunkForm(self._most), form)
+            request[UPLOAD] = asked["upload_id"]
             try:
                 await asked["file"].place(asked["upload_id"], asked["chunk_index"])
             except NotFound as error:
@@ -67,6 +68,7 @@ class FileApi:
         """Have the chunks made one file, behind the answer."""
         async with self._forms.reading(request) as form:
             asked = load(CompletionForm(), form)
+        request[UPLOAD] = asked["upload_id"]
         completion = Completion(
             upload_id=asked["upload_id"],
             chunks=asked["total_chunks"],
@@ -87,6 +89,7 @@ class FileApi:
         async with self._forms.reading(request) as form:
             asked = load(RetryForm(), form)
         file = await self._chunks.file(asked["file_id"])
+        request[UPLOAD] = file.upload_id
         _authorize(file, asked.get("credential") or {})
         return await self._shown(request, await self._chunks.retry(file.id))
 
@@ -101,6 +104,7 @@ class FileApi:
 
     async def _asked(self, request: web.Request) -> File:
         file = await self._chunks.file(request.match_info["file_id"])
+        request[UPLOAD] = file.upload_id
         _authorize(file, dict(request.query.items()))
         return file
 

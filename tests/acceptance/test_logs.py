@@ -121,3 +121,12 @@ async def test_nobody_can_forge_a_line(tmp_path: Path, shape: str) -> None:
                 await raw.answer()
         assert not [line for line in server.log().splitlines() if line.startswith("ERROR")]
         assert server.log().replace("\n", "").isprintable()
+
+
+async def test_the_older_api_s_lines_name_their_uploads(tmp_path: Path) -> None:
+    """Its ids stand in bodies, and its lines have them all the same."""
+    with ServerProcess(tmp_path / "server", JSON) as server:
+        async with Client([server.url]) as client:
+            begun = json.loads((await client.ask("POST", "/api/v1/file/upload/init")).body)
+        (line,) = of_requests(await lines(server, lambda read: len(of_requests(read)) == 1))
+    assert (line["route"], line["upload"]) == ("/api/v1/file/upload/init", begun["data"]["upload_id"])

@@ -63,7 +63,6 @@ async def test_uploads_are_listed_shown_and_deleted(server: ServerProcess, stack
         assert every[2]["metadata"] == {"filename": "report.pdf"}
         chosen = listed(tmp_path, settings, "--state", "receiving", "--larger-than", "4.5MB", "--younger-than", "1h")
         assert [one["id"] for one in chosen] == [names[1]]
-        assert listed(tmp_path, settings, "--older-than", "1h") == []
         page = run(tmp_path, "uploads", "list", "--limit", "2", **settings)
         assert [line.split()[:2] for line in page.stdout.splitlines()[1:]] == [
             [names[0], "receiving"],
@@ -76,7 +75,6 @@ async def test_uploads_are_listed_shown_and_deleted(server: ServerProcess, stack
         assert "offset: 1000000\nlength: 5000000\n" in shown
         assert "consists_of:\n" in shown
 
-        assert "say --yes" in said(run(tmp_path, "uploads", "delete", names[1], **settings))
         done = run(tmp_path, "uploads", "delete", "--yes", *names[1:], "nowhere", **settings)
         assert (done.returncode, done.stdout) == (1, f"{names[1]} is deleted.\n{names[2]} is deleted.\n")
         assert said(done) == "tusfm: There is no upload nowhere, or it has ended before."
@@ -92,6 +90,7 @@ async def test_one_that_failed_can_be_deleted(tmp_path: Path) -> None:
         async with Client([server.url]) as client:
             name = (await client.made(10)).rpartition("/")[2]
         stack.execute("UPDATE uploads SET state = 'failed', error = 'gone'")
+        assert "say --yes" in said(run(tmp_path, "uploads", "delete", name, **stack.settings))
         assert "error: gone\n" in run(tmp_path, "uploads", "show", name, **stack.settings).stdout
         assert run(tmp_path, "uploads", "delete", "--yes", name, **stack.settings).returncode == 0
         assert [one["state"] for one in listed(tmp_path, stack.settings)] == ["terminated"]

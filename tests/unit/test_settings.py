@@ -131,3 +131,10 @@ def test_the_old_service_s_file_starts_this_one(tmp_path: Path) -> None:
     assert (url.username, url.password, url.host, url.database) == ("root", "root-secret", "db-mysql", "filemanager")
     assert unknown({}) == []
     wiring.build(settings)  # nothing is opened by it
+
+
+def test_who_may_read_the_figures() -> None:
+    """This machine, nobody, or networks; one address is a network, too."""
+    assert [str(one) for one in load({}).metrics] == ["127.0.0.0/8", "::1/128"]
+    assert load({"TUSFM_METRICS": "off"}).metrics == ()
+    assert [str(one) for one in load({"TUSFM_METRICS": "10.0.0.0/8, 192.0.2.7"}).metrics] == ["10.0.0.0/8", "192.0.2.7/32"]

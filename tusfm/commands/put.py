@@ -26,7 +26,7 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
         help="upload files; the same command again goes on where it stopped",
         epilog="Prints a line a file: where it is, and its name.",
     )
-    put.add_argument("file", nargs="+", type=Path)
+    put.add_argument("file", nargs="+", type=Path, help="what to upload, one after another")
     put.add_argument("--url", type=_url, help=f"the server (default: TUSFM_PUBLIC_URL, else {HERE})")
     put.add_argument("--token", type=_token, help="bearer token for the server; @FILE reads it from a file")
     put.set_defaults(run=run)

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from tusfm import logs
 from tusfm.ports.watching import CUT, Exchange, Standing, Watch
+from tusfm.protocol.web import UPLOAD
 
 REQUEST_ID = "X-Request-ID"
 ID_SHAPE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
@@ -155,7 +156,7 @@ def _sent(request: web.Request, response: web.StreamResponse | None, exchange: E
 
 def _upload(request: web.Request, response: web.StreamResponse | None) -> str | None:
     """Name the upload of a request, or the one that it made."""
-    name = request.match_info.get("id") or request.match_info.get("file_id")
+    name = request.get(UPLOAD) or request.match_info.get("id")
     if name is None and response is not None:
         name = response.headers.get(hdrs.LOCATION, "").rpartition("/")[2]
     return name if name and UPLOAD_SHAPE.fullmatch(name) else None
