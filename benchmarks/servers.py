@@ -59,6 +59,10 @@ class Server:
         """Start it, and wait until it answers."""
         for folder in (self._folder, self.data, self.temporary):
             folder.mkdir()
+        self._start()
+        return self
+
+    def _start(self) -> None:
         line = [one.format(port=self.port, data=self.data) for one in self._command.line]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         self.environ = {**kept, "TMPDIR": str(self.temporary), "TUSFM_DATA_DIR": str(self.data), **self._command.environ}
@@ -67,10 +71,18 @@ class Server:
             self._process = subprocess.Popen(line, env=self.environ, stdout=log, stderr=log)
         self._wait(began)
         self.started_in = time.perf_counter() - began
-        return self
+
+    def restart(self) -> None:
+        """End it, and start it again on what it stored."""
+        self._stop()
+        self._start()
 
     def __exit__(self, *_: object) -> None:
         """End it, and delete what it stored."""
+        self._stop()
+        shutil.rmtree(self._folder)
+
+    def _stop(self) -> None:
         process = self._process
         assert process is not None
         process.terminate()
@@ -79,7 +91,6 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        shutil.rmtree(self._folder)
 
     @property
     def pid(self) -> int:
