@@ -1,6 +1,7 @@
 """Files in chunks of any order: what counts, what is replaced, what a failure leaves to be tried again."""
 
 import asyncio
+import json
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -220,6 +221,24 @@ async def test_links_of_this_server(engine: Engine) -> None:
         for path in (file.path.replace("private", "public"), file.path[:-1], "x", f"tusfm-private/../{file.name}"):
             with pytest.raises(NotFound):
                 await engine.chunks.open(path, query)
+
+
+async def test_everybody_hears_of_a_file(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """Its upload is created, failed and finalized as others are; the size is that of its bytes."""
+    caplog.set_level("INFO", "tusfm.events")
+    upload_id = await sent(engine, [b"abc"])
+    file = await becomes(engine, await completed(engine, upload_id, 2), FileStatus.FAILURE)
+    await send(engine, upload_id, 1, b"de")
+    await becomes(engine, await engine.chunks.retry(file.id), FileStatus.SUCCESS)
+
+    def heard() -> list[tuple[str, int | None]]:
+        said = [json.loads(record.getMessage()) for record in caplog.records if record.name == "tusfm.events"]
+        return [(one["type"], one["size"]) for one in said if one["upload_id"] == upload_id]
+
+    async with asyncio.timeout(20):
+        while len(heard()) < 3:
+            await asyncio.sleep(0.05)
+    assert heard() == [("created", None), ("failed", None), ("finalized", 5)]
 
 
 async def test_a_link_ends(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
