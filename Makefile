@@ -37,7 +37,7 @@ format: $(VENV)/tools ## format the code
 
 docs: $(VENV)/tools docs/_site/node_modules/.made ## build the documentation into site/; a warning is an error
 	$(BIN)/python -m tests.documentation.configuration
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
 page: $(VENV)/page ## build the page at /

@@ -9,6 +9,7 @@ import pytest
 
 from tests.deployment.compose import ROOT
 from tests.documentation.configuration import PAGE, page
+from tusfm import __version__
 
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 
@@ -20,9 +21,15 @@ def test_the_settings_page_is_what_the_settings_are() -> None:
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     """Every link leads to a page and a heading, every text that a page takes in is there."""
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_changes_tell_of_this_version() -> None:
+    """The first version that CHANGELOG.md tells of is the one that this is."""
+    versions = re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == __version__
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
