@@ -10,6 +10,7 @@ import pytest
 from tests.deployment.compose import ROOT
 from tests.documentation.configuration import PAGE, page
 from tusfm import __version__
+from tusfm.domain.upload import TRANSITIONS
 
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 
@@ -24,6 +25,12 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_diagram_of_states_is_the_table() -> None:
+    """The architecture page draws the transitions that there are, and no others."""
+    drawn = re.findall(r"^  (\w+) --> (\w+)$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    assert set(drawn) == {(str(state), str(other)) for state, others in TRANSITIONS.items() for other in others}
 
 
 def test_the_changes_tell_of_this_version() -> None:
