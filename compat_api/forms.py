@@ -83,6 +83,9 @@ class Forms:
     async def _read_parts(self, body: RequestBody, boundary: str, parts: "_Parts") -> bool:
         """Read to the end, or until a file is too long; a little behind that is still read, for it may be wrong too."""
         received = beside = 0
+        piece = await self._next(body)
+        if not piece:  # whatever it calls itself, an empty body is a form without fields
+            return True
         try:
             parser = PushMultipartParser(
                 boundary,
@@ -91,12 +94,12 @@ class Forms:
                 header_charset="latin-1",  # names of files come in any charset, and are of no use here
             )
             while not parser.closed:
-                piece = await self._next(body)
                 received += len(piece)
                 beside += len(piece) - await parts.feed(parser, piece)
                 if parts.too_long and (body.size is None or beside + body.size - received > MOST_BESIDE):
                     return False
                 _see_that(beside <= MOST_BESIDE)
+                piece = await self._next(body)
         except MultipartError as error:
             raise BrokenForm from error
         return True

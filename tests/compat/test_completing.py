@@ -6,6 +6,8 @@ import json
 import random
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.compat.client import CHUNK, INIT, NOT_BEGUN, RETRY, Client, Parts, refusal
 from tests.conformance.client import noise
@@ -140,6 +142,43 @@ async def test_complete_again_after_a_failure_takes_the_new_values(client: Clien
     assert again["path"].partition("/")[0] != file["path"].partition("/")[0]
     assert await client.settled(again) == "SUCCESS"
     assert await client.content(again) == b"hello"
+
+
+async def test_complete_at_once_gives_one_file(client: Client) -> None:
+    """Five calls in parallel are answered with the same file, and it is made once."""
+    upload_id = await client.begun()
+    await client.chunk(upload_id, 0, b"hello")
+    answers = await asyncio.gather(*(client.complete(upload_id, 1) for _ in range(5)))
+    file = answers[0].data
+    assert all(answer.data == file for answer in answers)
+    assert await client.settled(file) == "SUCCESS"
+    assert await client.content(file) == b"hello"
+
+
+@given(
+    sent=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0, 1, 1000, 70_000])), max_size=7),
+    total=st.integers(0, 4),
+    together=st.booleans(),
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_whatever_is_sent(client: Client, sent: list[tuple[int, int]], total: int, together: bool) -> None:  # noqa: FBT001
+    """Any order, repeated or not, one after another or all at once: the last of each index counts, or it is a FAILURE."""
+    upload_id = await client.begun()
+    if together:
+        sent = list(dict(sent).items())
+    chunks = [(index, noise(size, number)) for number, (index, size) in enumerate(sent)]
+    sending = [client.chunk(upload_id, index, data) for index, data in chunks]
+    answers = await asyncio.gather(*sending) if together else [await one for one in sending]
+    assert {answer.status for answer in answers} <= {200}
+    last = dict(chunks)
+    file = (await client.complete(upload_id, total)).data
+    assert await client.settled(file) == ("SUCCESS" if set(range(total)) <= set(last) else "FAILURE")
+    for index in set(range(total)) - set(last):
+        assert (await client.chunk(upload_id, index, b"late")).status == 200
+        last[index] = b"late"
+    await client.post(RETRY, [("file_id", file["id"])])
+    assert await client.settled(file) == "SUCCESS"
+    assert await client.content(file) == b"".join(last[index] for index in range(total))
 
 
 async def test_a_chunk_after_success(client: Client) -> None:

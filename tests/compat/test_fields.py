@@ -57,7 +57,11 @@ async def test_what_is_missing(client: Client, path: str, names: list[str]) -> N
     every = [f"[body->{name}] {REQUIRED}" for name in names]
     assert await told(client, path, {}) == every
     assert await told(client, path, dict.fromkeys(names, "")) == every
-    for kind, body in (("application/json", b'{"upload_id": "x"}'), ("text/plain", b"upload_id=x"), ("", b""), ("", b"x=1")):
+    for kind, body in (
+        *(("application/json", b'{"upload_id": "x"}'), ("text/plain", b"upload_id=x"), ("", b"x=1")),
+        *(("multipart/form-data; boundary=x", b"--x--"), ("multipart/form-data; boundary=x", b"--x--\r\n")),
+        *((kind, b"") for kind in ("", "multipart/form-data; boundary=x", "multipart/form-data", "application/json")),
+    ):
         answer = await client.ask("POST", path, body, {"Content-Type": kind} if kind else {})
         assert (answer.status, answer.body) == (422, refusal("", *every)), kind
 
