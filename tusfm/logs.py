@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
+from typing import Any
 
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
 """The id of the request that is being answered; tasks that it begins inherit it."""
@@ -21,12 +22,16 @@ class Text(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
-        """Escape what is written; a traceback keeps its lines."""
+        """Escape what is written."""
         line = super().formatMessage(record)
         request = REQUEST.get()
         if request is not None:
             line = f"{line} request={request}"
         return printable(line)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401  logging's name and type
+        """Set a traceback in, so that none of its lines looks like one of ours: an error's text may be a client's."""
+        return "\n".join(f"  {printable(line)}" for line in super().formatException(ei).splitlines())
 
 
 def printable(text: str) -> str:

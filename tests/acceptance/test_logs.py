@@ -111,14 +111,20 @@ async def test_a_request_that_is_cut_off_is_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", ["text", "json"])
 async def test_nobody_can_forge_a_line(tmp_path: Path, shape: str) -> None:
     """Line ends and terminal sequences in what a client sends never stand in the log as they are."""
-    with ServerProcess(tmp_path / "server", {"TUSFM_LOG_FORMAT": shape, "TUSFM_LOG_LEVEL": "debug"}) as server:
+    stack = EmbeddedStack(tmp_path / "data")
+    settings = {**stack.settings, "TUSFM_LOG_FORMAT": shape, "TUSFM_LOG_LEVEL": "debug"}
+    with ServerProcess(tmp_path / "server", settings) as server:
+        stack.execute("ALTER TABLE chunked_files RENAME TO away")
         async with Client([server.url]) as client:
-            evil = "/files/%0aERROR%20forged%0d%1b%5b31m%C2%9b31m%E2%80%A8ERROR%20forged"
+            evil = "%0aERROR%20forged%0d%1b%5b31m%C2%9b31m%E2%80%A8ERROR%20forged"
+            path = "/api/v1/file/status/%0aERROR%20forged%0d%1b%5b31m"
+            assert (await client.ask("GET", path, {"X-Request-ID": "a\u0085ERROR"})).status >= 500
             for method in ("GET", "HEAD", "PATCH", "POST", "DELETE"):
-                await client.ask(method, evil, {"Upload-Metadata": "filename Cg0b", "X-Request-ID": "a\u0085ERROR"})
+                await client.ask(method, f"/files/{evil}", {"Upload-Metadata": "filename Cg0b"})
             async with client.raw() as raw:
                 await raw.send("G\x1b[31mET /\x0b HTTP/1.1\r\nHost: x\r\nX-Request-ID: a\x0bERROR forged\r\n\r\n")
                 await raw.answer()
+        assert "forged" in server.log()
         assert not [line for line in server.log().splitlines() if line.startswith("ERROR")]
         assert server.log().replace("\n", "").isprintable()
 
