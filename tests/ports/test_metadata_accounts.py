@@ -113,7 +113,8 @@ class TestCharging:
             deferred = await claimed(metadata, await made(metadata, length=None), size=10)
             known = await claimed(metadata, await made(metadata))
             statements: list[str] = []
-            engine = metadata.db._writer if isinstance(metadata.db, Sqlite) else metadata.db._engine.sync_engine  # type: ignore[attr-defined]
+            database: Any = metadata.db
+            engine = database._writer if isinstance(database, Sqlite) else database.writing.sync_engine
             event.listen(engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
             await commit(metadata, deferred, 10)
             await metadata.commit(Commit(id=known.id, epoch=1, offset=0, reached=10))
