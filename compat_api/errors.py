@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from compat_api.envelopes import failure
 from compat_api.forms import BrokenForm
 from tusfm.domain import errors
+from tusfm.protocol.answers import challenge
 
 NOT_BEGUN = "File directory not found. Please initialize first!"
 NOT_FOUND = "Not found!"
@@ -16,11 +17,15 @@ DENIED = "Permision denied"
 UPLOADED = "File uploaded previously!"
 UPLOADING = "File is uploading!"
 BROKEN_FORM = "There was an error parsing the body"
+UNAUTHENTICATED = "A valid token is needed!"
+OVER_QUOTA = "There is no room for so many bytes!"
+CROWDED = "There are too many uploads; please try again in a moment."
 AWAY = "Something that the server needs is away; please try again in a moment."
 FAILED = "Something went wrong in the server; please try again."
 BAD_REQUEST, SERVER_ERROR = 400, 500
 RETRY_SECONDS = 5
 DRAIN_SECONDS = 1
+CROWD_SECONDS = 60
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
@@ -50,6 +55,10 @@ ANSWERS: dict[type[errors.TusfmError], Answer] = {
     errors.NotFound: Answer(404, NOT_FOUND),
     errors.AlreadyFinished: Answer(400, UPLOADED),
     errors.StillFinishing: Answer(400, UPLOADING),
+    errors.Unauthenticated: Answer(401, UNAUTHENTICATED),
+    errors.OwnerFull: Answer(413, OVER_QUOTA),
+    errors.DeploymentFull: Answer(507, OVER_QUOTA, CROWD_SECONDS),
+    errors.OverQuota: Answer(429, CROWDED, CROWD_SECONDS),
     errors.Unavailable: Answer(503, AWAY, RETRY_SECONDS),
     errors.Draining: Answer(503, AWAY, DRAIN_SECONDS),
 }
@@ -90,6 +99,8 @@ def _answer(request: web.Request, error: errors.TusfmError) -> web.Response:
     headers: dict[str, str] = {}
     if answer.retry_after is not None:
         headers[hdrs.RETRY_AFTER] = str(answer.retry_after)
+    if isinstance(error, errors.Unauthenticated):
+        headers[hdrs.WWW_AUTHENTICATE] = challenge(error)
     return failure(answer.status, answer.message, headers=headers)
 
 

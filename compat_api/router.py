@@ -11,6 +11,7 @@ from compat_api.schemas import UNPROCESSABLE, ChunkForm, CompletionForm, RetryFo
 from tusfm.domain.errors import NotFound
 from tusfm.domain.files import Completion, File
 from tusfm.engine.chunks import Chunks
+from tusfm.protocol.access import Access
 from tusfm.protocol.web import UPLOAD, Public, RequestBody, preflight, unexpectant
 
 BASE = "/api/v1/file"
@@ -21,10 +22,11 @@ STORED = "The chunk is uploaded successfully!"
 class FileApi:
     """The old API on the engine."""
 
-    def __init__(self, chunks: Chunks, public: Public) -> None:
-        """Take the engine, and where clients see us."""
+    def __init__(self, chunks: Chunks, public: Public, access: Access | None = None) -> None:
+        """Take the engine, where clients see us, and who says whose requests are; None: nobody is asked."""
         self._chunks = chunks
         self._public = public
+        self._access = access
         self._most = chunks.rules.chunk_size
         self._forms = Forms(chunks.rules.read_timeout, self._most)
 
@@ -49,16 +51,18 @@ class FileApi:
 
     async def init(self, request: web.Request) -> web.Response:
         """Begin an upload."""
-        upload_id = request[UPLOAD] = await self._chunks.begin()
+        upload_id = request[UPLOAD] = await self._chunks.begin(await self._owner(request))
         await RequestBody(request).begin()
         return success({"chunk_size": self._most, "upload_id": upload_id})
 
     async def chunk(self, request: web.Request) -> web.Response:
         """Take one chunk; its bytes usually come before it is known whose they are."""
+        owner = await self._owner(request)
         async with self._forms.reading(request, self._chunks.receive) as form:
             asked = load(ChunkForm(self._most), form)
             request[UPLOAD] = asked["upload_id"]
             try:
+                await self._require(owner, asked["upload_id"])
                 await asked["file"].place(asked["upload_id"], asked["chunk_index"])
             except NotFound as error:
                 raise Rejected(UNPROCESSABLE, NOT_BEGUN) from error
@@ -66,6 +70,7 @@ class FileApi:
 
     async def complete(self, request: web.Request) -> web.Response:
         """Have the chunks made one file, behind the answer."""
+        owner = await self._owner(request)
         async with self._forms.reading(request) as form:
             asked = load(CompletionForm(), form)
         request[UPLOAD] = asked["upload_id"]
@@ -79,6 +84,7 @@ class FileApi:
             detail=asked.get("detail"),
         )
         try:
+            await self._require(owner, completion.upload_id)
             file = await self._chunks.complete(completion)
         except NotFound as error:
             raise Rejected(UNPROCESSABLE, NOT_BEGUN) from error
@@ -86,9 +92,10 @@ class FileApi:
 
     async def retry(self, request: web.Request) -> web.Response:
         """Have a FAILURE tried again."""
+        owner = await self._owner(request)
         async with self._forms.reading(request) as form:
             asked = load(RetryForm(), form)
-        file = await self._chunks.file(asked["file_id"])
+        file = await self._file(owner, asked["file_id"])
         request[UPLOAD] = file.upload_id
         _authorize(file, asked.get("credential") or {})
         return await self._shown(request, await self._chunks.retry(file.id))
@@ -102,8 +109,24 @@ class FileApi:
         file = await self._asked(request)
         return success({"status": file.status.value})
 
+    async def _owner(self, request: web.Request) -> str | None:
+        """Say for whom a request is; None where nobody is asked. Unauthenticated."""
+        grant = None if self._access is None else await self._access.creator(request)
+        return None if grant is None else grant.owner
+
+    async def _require(self, owner: str | None, upload_id: str) -> None:
+        if owner is not None:
+            await self._chunks.require_owner(upload_id, owner)
+
+    async def _file(self, owner: str | None, file_id: str) -> File:
+        """Find a file; to all but its owner there is none. NotFound."""
+        file = await self._chunks.file(file_id)
+        if owner is not None and file.owner != owner:
+            raise NotFound
+        return file
+
     async def _asked(self, request: web.Request) -> File:
-        file = await self._chunks.file(request.match_info["file_id"])
+        file = await self._file(await self._owner(request), request.match_info["file_id"])
         request[UPLOAD] = file.upload_id
         _authorize(file, dict(request.query.items()))
         return file

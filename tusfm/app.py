@@ -44,7 +44,7 @@ def build_app(settings: Settings, worker: Worker | None = None) -> web.Applicati
     access = Access(authenticator, engine.uploads, UploadLinks(engine.metadata), backend_creates=settings.backend_creates)
     public = Public(settings.public_url, settings.behind_proxy)
     Tus(engine.uploads, public, access).add_routes(app.router)
-    FileApi(engine.chunks, public).add_to(app)
+    FileApi(engine.chunks, public, access if settings.legacy_auth else None).add_to(app)
     _documentation(engine).add_to(app)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _ready)

@@ -58,6 +58,9 @@ class Settings:
         read.flag,
         "whether an unfinished upload's URL alone is enough to go on with it; 0: every request needs the owner's token",
     )
+    legacy_auth: bool = _setting(
+        "TUSFM_LEGACY_AUTH", "0", read.flag, "whether the older API's endpoints want the owner's credential too, each of them"
+    )
     jwt_key: str = _setting(
         "TUSFM_JWT_KEY", "", read.text, "what tokens are signed with: a secret (HS256), or a public key (PEM)", secret=True
     )
@@ -177,6 +180,9 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
     settings = Settings(**{one.name: _read(one.metadata, values) for one in fields(Settings)})
     if settings.minio_public_bucket in {settings.minio_private_bucket, settings.s3_bucket}:
         msg = "MINIO_PUBLIC_BUCKET must be another bucket than MINIO_PRIVATE_BUCKET and TUSFM_S3_BUCKET: anyone may read it."
+        raise BadSetting(msg)
+    if settings.legacy_auth and settings.auth == "none":
+        msg = "TUSFM_LEGACY_AUTH=1 needs TUSFM_AUTH."
         raise BadSetting(msg)
     if settings.auth == "jwt" and sum(map(bool, (settings.jwt_key, settings.jwt_key_file, settings.jwt_jwks_url))) != 1:
         msg = "TUSFM_AUTH=jwt needs one of TUSFM_JWT_KEY, TUSFM_JWT_KEY_FILE and TUSFM_JWT_JWKS_URL."

@@ -27,7 +27,7 @@ NO_TOKEN = ""
 class Door:
     """Two servers on one stack that let people in by one scheme, and the credentials of whoever comes.
 
-    *open_*: an unfinished upload's URL is enough there; *strict*: it is not.
+    *open_*: an unfinished upload's URL is enough there; *strict*: it is not, and the older API asks too.
     """
 
     scheme: str
@@ -59,7 +59,8 @@ def door(request: pytest.FixtureRequest, place: Stack, tmp_path_factory: pytest.
         settings["TUSFM_JWT_KEY"] = SECRET
     with ExitStack() as running:
         one = running.enter_context(ServerProcess(folder / "open", settings))
-        other = running.enter_context(ServerProcess(folder / "strict", {**settings, "TUSFM_BACKEND_CREATES": "0"}))
+        strict = {**settings, "TUSFM_BACKEND_CREATES": "0", "TUSFM_LEGACY_AUTH": "1"}
+        other = running.enter_context(ServerProcess(folder / "strict", strict))
         yield Door(scheme, place, one, other, tokens() if scheme == JWT else keys(place))
 
 

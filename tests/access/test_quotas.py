@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.access.tokens import SECRET, token
+from tests.compat.client import Client as ChunkClient
+from tests.compat.client import refusal
 from tests.conformance.client import Client, encoded
 from tests.deployments import STACKS, Deployment, stack_of
 
@@ -114,6 +116,18 @@ async def test_the_total_of_all(client: Client) -> None:
     for url in made:
         assert (await client.ask("DELETE", url)).status == 204
     assert (await client.create(1000, headers=of("owner 8"))).status == 201
+
+
+async def test_chunks_of_the_older_api(servers: Deployment) -> None:
+    """They count too, for whoever has no owner: a chunk over the quota is 413; a finished file counts as it is."""
+    async with ChunkClient(servers.urls[0]) as client:
+        first, second = await client.begun(), await client.begun()
+        assert (await client.chunk(first, 0, b"x" * 600)).status == 200
+        answer = await client.chunk(second, 0, b"x" * 500)
+        assert (answer.status, answer.body) == (413, refusal("There is no room for so many bytes!"))
+        assert (await client.chunk(first, 0, b"x" * 400)).status == 200
+        assert await client.settled((await client.complete(first, 1)).data) == "SUCCESS"
+        assert (await client.chunk(second, 0, b"x" * 500)).status == 200
 
 
 async def test_files_that_are_not_taken(client: Client) -> None:

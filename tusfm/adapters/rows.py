@@ -24,7 +24,7 @@ SELECT_UPLOAD = (
 SELECT_EXTENTS = "SELECT kind, first_byte, byte_count, object_key, number, etag FROM extents WHERE upload_id = :id "
 SELECT_FILE = (
     "SELECT f.id, f.upload_id, f.path, f.content_type, f.credential, f.detail, f.object_key, f.total_chunks, f.total_size, "
-    "u.state, u.attempts, u.error FROM chunked_files f JOIN uploads u ON u.id = f.upload_id "
+    "u.state, u.attempts, u.error, u.owner FROM chunked_files f JOIN uploads u ON u.id = f.upload_id "
 )
 SELECT_CHUNKS = "SELECT position, name, sizes FROM chunks WHERE upload_id = :id "
 
@@ -97,6 +97,7 @@ def file(row: Values) -> File | None:
         size=None if row[8] is None else int(row[8]),
         status=status,
         error=row[11],
+        owner=row[12],
     )
 
 

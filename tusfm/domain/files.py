@@ -49,7 +49,8 @@ class Completion:
 class File:
     """What is known of a file; *path* is `BUCKET/UPLOAD_ID.EXTENSION`. *error* says why it is a FAILURE, to an operator.
 
-    *key* is where its object is, or will be. *chunks* is None for a file that another service received.
+    *key* is where its object is, or will be; *owner* is its upload's.
+    *chunks* is None for a file that another service received.
     """
 
     id: str
@@ -63,6 +64,7 @@ class File:
     chunks: int | None = None
     size: int | None = None
     error: str | None = None
+    owner: str | None = None
 
     @property
     def public(self) -> bool:

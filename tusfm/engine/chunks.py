@@ -45,15 +45,29 @@ class Chunks:
         self._links = links
         self._reader = reader
 
-    async def begin(self) -> str:
-        """Make an upload that takes chunks, and return its id: a UUID4 as text, 36 characters in lower case."""
+    async def begin(self, owner: str | None = None) -> str:
+        """Make an upload that takes chunks, and return its id: a UUID4 as text, 36 characters in lower case. OverQuota."""
         upload_id = str(uuid.uuid4())
-        created = event(Event.CREATED, upload_id, owner=None, header="", offset=0, length=None)
+        created = event(Event.CREATED, upload_id, owner=owner, header="", offset=0, length=None)
         lifetime = self.rules.expire_after
-        new = NewUpload(id=upload_id, length=None, metadata="", role=Role.CHUNKED, expires_in=lifetime, messages=(created,))
+        new = NewUpload(
+            id=upload_id,
+            length=None,
+            metadata="",
+            role=Role.CHUNKED,
+            owner=owner,
+            expires_in=lifetime,
+            messages=(created,),
+        )
         await self._metadata.create(new)
         self._outbox.kick()
         return upload_id
+
+    async def require_owner(self, upload_id: str, owner: str) -> None:
+        """See that an upload is this owner's. NotFound."""
+        upload = await self._metadata.find(upload_id)
+        if upload is None or upload.owner != owner:
+            raise NotFound
 
     def receive(self) -> Incoming:
         """Return one chunk on its way, to be used with `async with`; of two with one index the one entered last wins."""
