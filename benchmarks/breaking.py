@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from benchmarks.asking import finished
-from benchmarks.client import CONTENT, MIB, OCTETS, VERSION, Client, Unexpected, download, together
+from benchmarks.client import MIB, OCTETS, VERSION, Client, Unexpected, content, download, together
 from benchmarks.meter import Meter
 from benchmarks.uploading import scaled
 
 RST = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: closing sends a reset
 AGAIN_SECONDS = 0.05
 PATIENCE_SECONDS = 120.0
+SILENCE_SECONDS = (
+    0.25  # after its last byte, a client comes back; sooner than any does, and later than bytes are on their way
+)
 SLOW_BYTES = 4096
 SLOW_LENGTH = 100 * MIB
 FAST_BYTES = 512 * MIB
@@ -47,8 +50,14 @@ def silent(size: int, times: int) -> Callable[[Meter], None]:
         whole = scaled(size, meter.scale)
         journey = _Journey(meter.server.port, whole, whole // (times + 1))
         left: list[Client] = []
+
+        def fall_silent(client: Client) -> None:
+            left.append(client)
+            time.sleep(SILENCE_SECONDS)
+            meter.paused += SILENCE_SECONDS
+
         with meter.measured(whole / MIB):
-            journey.travel(times, lambda client, _: left.append(client))
+            journey.travel(times, lambda client, _: fall_silent(client))
         for client in left:
             client.socket.close()
         meter.figures["again"] = (journey.sent - whole) / MIB
@@ -116,8 +125,8 @@ class _Journey:
 def _require_bytes(port: int, path: str, size: int) -> None:
     finished(port, path)
     checksum = 0
-    for start, step in CONTENT.stretches(0, size):
-        checksum = zlib.crc32(memoryview(CONTENT.data)[start : start + step], checksum)
+    for start, step in content().stretches(0, size):
+        checksum = zlib.crc32(memoryview(content().data)[start : start + step], checksum)
     found = download(port, path, zlib.crc32)
     if (found.size, found.checksum) != (size, checksum):
         raise Unexpected("The bytes that come back are not those that were sent.")
@@ -177,7 +186,7 @@ class _Senders:
         while not self._over.is_set():
             for client in order[at % turns :: turns]:
                 try:
-                    client.socket.send(CONTENT.data[:SLOW_BYTES], socket.MSG_DONTWAIT)
+                    client.socket.send(content().data[:SLOW_BYTES], socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     continue  # the server leaves it unread for now
                 except OSError:

@@ -3,6 +3,7 @@
 What it sends at an offset depends on the offset, so that bytes in a wrong place show.
 """
 
+import functools
 import os
 import random
 import socket
@@ -48,7 +49,10 @@ class Content:
             offset, size = offset + step, size - step
 
 
-CONTENT = Content.made()
+@functools.cache
+def content() -> Content:
+    """Return the bytes that all uploads are made of."""
+    return Content.made()
 
 
 @dataclass(slots=True)
@@ -90,10 +94,11 @@ class Client:
 
     def send(self, offset: int, size: int) -> None:
         """Send the bytes of a stretch."""
-        for start, step in CONTENT.stretches(offset, size):
+        made = content()
+        for start, step in made.stretches(offset, size):
             at, end = start, start + step
             while at < end:
-                at += os.sendfile(self.socket.fileno(), CONTENT.file, at, end - at)
+                at += os.sendfile(self.socket.fileno(), made.file, at, end - at)
 
     def ask(self, head: str, offset: int = 0, size: int = 0) -> Reply:
         """Send a request whose body is a stretch of the content, and read the answer."""
@@ -101,7 +106,7 @@ class Client:
         data = self.begin(head, size)
         if 0 < size <= SMALL_BYTES and offset % TURN_BYTES + size <= TURN_BYTES:
             start = offset % TURN_BYTES
-            self.socket.sendall(data + CONTENT.data[start : start + size])
+            self.socket.sendall(data + content().data[start : start + size])
         else:
             self.socket.sendall(data)
             self.send(offset, size)

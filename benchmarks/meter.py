@@ -25,16 +25,19 @@ class Meter:
     """Which part of its full size the workload has in this run."""
     amount: float = 0.0
     seconds: float = 0.0
+    paused: float = 0.0
+    """Seconds within `measured` in which the client did nothing on purpose; they do not count."""
     figures: Figures = field(default_factory=dict)
 
     @contextlib.contextmanager
     def measured(self, amount: float, *, syncs: bool = False) -> Iterator[None]:
         """Measure so many units of work; *syncs*: also until what was written is safe on the disk."""
         watch = FolderWatch(self.server.temporary)
+        self.paused = 0.0
         cpu, load, began = processes.cpu_seconds(self.server.pid), processes.generator_seconds(), time.perf_counter()
         with watch.looking():
             yield
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - began - self.paused
         self.amount, self.seconds = amount, seconds
         self.figures["rate"] = amount / seconds
         self.figures["cpu"] = (processes.cpu_seconds(self.server.pid) - cpu) / amount

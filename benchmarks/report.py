@@ -12,7 +12,6 @@ from benchmarks.workloads import STACKS, Goal, Workload
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 RED, PLAIN = "\033[31m", "\033[0m"
 NAMES = {
-    "rate": "",
     "cpu": "CPU",
     "peak": "peak memory",
     "temp": "temporary files",
@@ -89,7 +88,7 @@ def goals(stack: str, workload: Workload, results: Results) -> Iterator[tuple[st
         if value is None:
             continue
         beside = f" beside {goal.of or ''} {goal.against}".replace("  ", " ") if goal.against else ""
-        what = (NAMES.get(goal.figure, goal.figure) + beside).strip()
+        what = NAMES.get(goal.figure, workload.unit if goal.figure == "rate" else goal.figure) + beside
         kind = "at most" if goal.at_most else "at least"
         met = goal.met(value)
         said = "" if met else " **missed**"

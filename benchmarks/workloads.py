@@ -46,7 +46,7 @@ class Workload:
     goals: Sequence[Goal] = ()
     cost: tuple[str, float] = ("s a GiB", 1024)
     shown: Sequence[tuple[str, str]] = ()
-    """More figures to show, and their units."""
+    """More figures to show, and the heads of their columns."""
     counted: bool = False
     """Whether a run that is not timed counts the requests to S3, a unit of work."""
     bytes_each: float = 0.0
@@ -57,7 +57,7 @@ class Workload:
 
 
 EACH = ("ms each", 1000.0)
-WAITED = (("p50", "ms"), ("p99", "ms"))
+WAITED = (("p50", "p50, ms"), ("p99", "p99, ms"))
 
 
 def _most(figure: str, reach: float, aim: float) -> Goal:
@@ -159,7 +159,7 @@ PRODUCTION: Sequence[Workload] = (
         PEERS,
         (_most("p50 of 1", 1.2, 0.6), Goal("p50 of 9000", 1.1, 1.1, against=TUSFM, of="p50 of 1", at_most=True)),
         EACH,
-        (("p50 of 1", "ms"), ("p50 of 600", "ms"), ("p50 of 9000", "ms")),
+        (("p50 of 1", "1 part"), ("p50 of 600", "600 parts"), ("p50 of 9000", "9,000 parts")),
         quick=True,
     ),
     Workload(
@@ -200,7 +200,7 @@ PRODUCTION: Sequence[Workload] = (
     ),
     Workload(
         "W9s",
-        "256 MiB cut 15 times in silence",
+        "256 MiB cut 15 times in silence, without the pauses of 0.25 s",
         breaking.silent(256 * MIB, 15),
         "MiB/s",
         PEERS,
@@ -214,7 +214,7 @@ PRODUCTION: Sequence[Workload] = (
         "s",
         PEERS,
         (_most("rate", 1.5, 1.0), _most("idle", 125, 105)),
-        shown=(("idle", "MiB"),),
+        shown=(("idle", "idle MiB"),),
     ),
 )
 
@@ -301,7 +301,7 @@ EMBEDDED: Sequence[Workload] = (
         "s",
         PEERS,
         (_most("rate", 0.9, 0.6), _most("idle", 90, 70)),
-        shown=(("idle", "MiB"),),
+        shown=(("idle", "idle MiB"),),
     ),
 )
 STACKS = {"production": PRODUCTION, "embedded": EMBEDDED}
