@@ -173,6 +173,12 @@ class TestCommits:
             await metadata.turn(upload.id, 1, "another", piece)
         await metadata.turn(upload.id, 1, "mpu", piece)
         assert await metadata.extents(upload.id) == [piece]
+        await metadata.begin_multipart(upload.id, 1, "files/x/2", "next", 2)
+        uncounted = Extent(ExtentKind.PIECE, 20, 0, "files/x/2")
+        await metadata.turn(upload.id, 1, "next", uncounted)
+        await metadata.begin_multipart(upload.id, 1, "files/x/3", "third", 2)
+        await metadata.turn(upload.id, 1, "third", replace(uncounted, key="files/x/3"))
+        assert (await metadata.extents(upload.id))[1:] == [replace(uncounted, key="files/x/3")]
         assert await metadata.begin_multipart(upload.id, 1, "files/x/1-1", "mpu2", 2) == 1
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from tusfm.adapters.metadata_accounts import AccountsSql
-from tusfm.adapters.metadata_session import milliseconds
+from tusfm.adapters.metadata_session import FENCED, REMOVE_EXTENT, milliseconds
+from tusfm.domain.errors import Fenced
 from tusfm.domain.upload import Extent, ExtentKind, State, Upload
 from tusfm.ports.metadata import Claim, Commit, Heard, Message, NewUpload
 
@@ -50,6 +51,7 @@ BEGIN_MULTIPART = (
     + UNDER_EPOCH
     + " AND (multipart IS NULL OR multipart = :multipart)"
 )
+HAS_MULTIPART = "UPDATE uploads SET multipart = multipart" + UNDER_EPOCH + " AND multipart = :multipart"
 TURN = "UPDATE uploads SET multipart = NULL, next_part = 1" + UNDER_EPOCH + " AND multipart = :multipart"
 FORGET_PARTS = "DELETE FROM extents WHERE upload_id = :id AND kind = 'part'"
 SEIZE = "UPDATE uploads SET epoch = epoch + 1, writer = NULL" + UNDER_EPOCH
@@ -188,11 +190,12 @@ class ReceivingSql(AccountsSql):
         return await self.db.write(work)
 
     async def begin_multipart(self, upload_id: str, epoch: int, key: str, multipart: str, reserve: int) -> int:
-        """Record a multipart upload; one that is recorded already by this very call counts."""
+        """Record a multipart upload; one that is recorded already, by this very call whose answer was lost, counts."""
 
         def work(connection: Connection) -> int:
             values = {"id": upload_id, "epoch": epoch, "key": key, "multipart": multipart, "reserve": reserve}
-            self.fence(connection, BEGIN_MULTIPART, **values)
+            if self.run(connection, BEGIN_MULTIPART, **values).rowcount != 1:
+                self.fence(connection, HAS_MULTIPART, id=upload_id, epoch=epoch, multipart=multipart)
             return int(self.run(connection, NEXT_PART, id=upload_id).scalar_one()) - reserve
 
         return await self.db.write(work)
@@ -203,7 +206,9 @@ class ReceivingSql(AccountsSql):
         def work(connection: Connection) -> None:
             self.fence(connection, TURN, id=upload_id, epoch=epoch, multipart=multipart)
             self.run(connection, FORGET_PARTS, id=upload_id)
-            self.change_extents(connection, upload_id, [piece] if piece else [], [])
+            if piece is not None:  # one of length 0 may be there, of a request whose checksum was wrong
+                self.run(connection, REMOVE_EXTENT, id=upload_id, kind=piece.kind.value, start=piece.start)
+                self.change_extents(connection, upload_id, [piece], [])
 
         await self.db.write(work, lambda connection: self._turned(connection, upload_id, epoch))
 
@@ -245,7 +250,11 @@ class ReceivingSql(AccountsSql):
             if commit.settles:
                 self.settle(connection, commit.id)
 
-        await self.write(work, lambda connection: self._committed(connection, commit, raised))
+        try:
+            await self.write(work, lambda connection: self._committed(connection, commit, raised))
+        except IntegrityError as error:  # its extents are there, for its answer was lost; its offset did not move
+            if not set(commit.add) <= set(await self.extents(commit.id)):
+                raise Fenced(FENCED) from error
 
     def _committed(self, connection: Connection, commit: Commit, raised: int) -> bool:
         upload = self.upload(connection, commit.id)

@@ -193,7 +193,7 @@ class Receiving(Protocol):
     async def turn(self, upload_id: str, epoch: int, multipart: str, piece: Extent | None) -> None:
         """Replace the multipart upload's parts by the piece that it became (None: it had none), and number from 1 again.
 
-        Fenced.
+        A piece of length 0 names an object whose bytes do not count yet, so that no sweep takes it. Fenced.
         """
 
     async def commit(self, commit: Commit) -> None:
