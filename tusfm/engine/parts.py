@@ -226,23 +226,30 @@ class PartWriter:
         pieces = []
         async with self._gathers:
             for tail in stretch.tails:
-                if tail.end <= stretch.memory:
-                    pieces += [piece async for piece in self._storage.read(tail.key, 0, tail.length)]
+                least = min(tail.end, stretch.memory) - tail.start  # one that was gathered of many may reach into memory
+                if least > 0:
+                    pieces += [piece async for piece in self._storage.read(tail.key, 0, least)]
         self._account.hold(lost)
         return pieces
 
     async def _turn(self) -> None:
         """Go on with another multipart upload; what landed and is not committed yet becomes part of the piece."""
         await self._land(everything=True)
+        await self._land(everything=True, commit=False)
         early = [one for one in self._landed if one.kind is ExtentKind.PART]
         turned = await self._multiparts.turn(early)
         self._landed = [*turned.add, *(one for one in self._landed if one not in early)]
         self._needless += turned.remove
 
     async def _land(self, *, everything: bool = False, commit: bool = True) -> None:
-        """Take parts that storage has confirmed, in order; a part behind a missing one does not count."""
+        """Take parts that storage has confirmed, in order; a part behind a missing one does not count.
+
+        The upload's last part, which may have travelled because it was full, waits for the commit that changes the state.
+        """
         flights = self._flights
         while flights and (everything or flights[0].task.done()):
+            if commit and flights[0].extent.end == self._position.upload.length:
+                break
             etag = await flights[0].task
             flight = flights.popleft()
             self._account.free(flight.held)
