@@ -12,10 +12,12 @@ from tests.engine.bodies import PlayedBody, TricklingBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
 from tusfm.domain.errors import ChecksumMismatch
-from tusfm.engine import multiparts
+from tusfm.domain.upload import ExtentKind
+from tusfm.engine import multiparts, part_layout, parts
 from tusfm.engine.appending import Append
 from tusfm.engine.checksums import Checksum
 from tusfm.engine.creating import Creation
+from tusfm.ports.storage import Part
 from tusfm.wiring import Engine
 
 KIB = 1024
@@ -154,3 +156,44 @@ async def test_worn_multipart_uploads_become_pieces(tmp_path: Path, monkeypatch:
             await engine.sweep.sweep()
     assert [key for key in storage.objects if "marker" not in key] == []
     assert storage.unfinished == {}
+
+
+async def test_tails_gathered_into_one_are_read_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process has in memory of a gathered tail is its end; the part that gathers it has its beginning, too."""
+    for module in (parts, part_layout):
+        monkeypatch.setattr(module, "MOST_TAILS", 4)
+    storage = MemoryStorage(min_part=PART // 2)
+    data = bytes(range(256)) * (3 * PART // 256)
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as one, running(environ, storage) as two:
+            made = await one.uploads.create(Creation(length=len(data)))
+            offset = 0
+            for _ in range(5):  # the other process reads back all of them but its own
+                body = PlayedBody([data[offset : offset + 1000]], size=1000)
+                offset = (await one.uploads.append(Append(id=made.id, offset=offset, body=body))).offset
+            for end in (offset + 1000, len(data)):
+                body = PlayedBody(pieces_of(data[offset:end], 10_000), size=None)
+                await two.uploads.append(Append(id=made.id, offset=offset, body=body))
+                offset = end
+            assert await content(two, made.id, len(data)) == data
+
+
+async def test_early_parts_in_a_completed_multipart_upload_do_not_count(tmp_path: Path) -> None:
+    """A multipart upload was completed with parts of a checksum that nobody confirmed: the file ends where it ends."""
+    storage = MemoryStorage(min_part=PART // 2)
+    data = bytes(range(256)) * (3 * PART // 2 // 256)
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            made = await engine.uploads.create(Creation(length=None))
+            body = PlayedBody(pieces_of(data, 8192), size=None)
+            await engine.uploads.append(Append(id=made.id, offset=0, body=body))
+            [name] = storage.unfinished
+            stored = storage.unfinished[name]
+            early = Part(9, await storage.put_part(stored.key, name, 9, [b"early"]))
+            counted = await engine.metadata.extents(made.id, ExtentKind.PART)
+            await storage.complete(stored.key, name, [*(Part(one.number, one.etag) for one in counted), early])
+            offset = sum(one.length for one in counted)
+            assert offset == len(data)
+            last = PlayedBody([], size=0)
+            await engine.uploads.append(Append(id=made.id, offset=offset, length=offset, body=last))
+            assert await content(engine, made.id, offset) == data

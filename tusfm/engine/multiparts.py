@@ -147,26 +147,34 @@ async def turn(storage: MultipartStorage, metadata: Metadata, upload: Upload, ea
         await storage.abort(upload.object_key, upload.multipart)
         await metadata.turn(upload.id, upload.epoch, upload.multipart, None)
         return Turned()
-    whole = await piece_of(storage, upload.object_key, upload.multipart, parts)
-    piece = replace(whole, length=sum(part.length for part in counted)) if counted else None
-    await metadata.turn(upload.id, upload.epoch, upload.multipart, piece)
-    return Turned([whole], [piece] if piece else []) if early else Turned()
+    await complete(storage, upload.object_key, upload.multipart, parts)
+    whole = piece_of(parts)
+    named = replace(whole, length=sum(part.length for part in counted))  # perhaps 0: what no row names, the sweep takes
+    await metadata.turn(upload.id, upload.epoch, upload.multipart, named)
+    return Turned([whole], [named]) if early else Turned()
 
 
-async def piece_of(storage: MultipartStorage, key: str, multipart: str | None, parts: Sequence[Extent]) -> Extent:
-    """Complete a multipart upload and return it as a piece, once the object was seen with the right size.
+async def complete(storage: MultipartStorage, key: str, multipart: str | None, parts: Sequence[Extent]) -> int:
+    """Complete a multipart upload and return its object's size, once the object was seen with the bytes of these parts.
 
-    A lost answer looks like an unknown multipart upload; the key is this one's own, so the size is proof. None: it was
-    completed before. BytesLost.
+    A lost answer looks like an unknown multipart upload; the key is this one's own, so the size is proof. An object with
+    more bytes was completed with early parts behind these, which were never counted. *multipart* None: it was completed
+    before. BytesLost.
     """
-    size = sum(part.length for part in parts)
+    least = sum(part.length for part in parts)
     unknown: BytesLost | None = None
     if multipart is not None:
         try:
             await storage.complete(key, multipart, [Part(part.number, part.etag) for part in parts])
         except BytesLost as error:
             unknown = error
-    if await storage.size(key) != size:
-        msg = "A completed piece is not there, or has another size."
+    size = await storage.size(key)
+    if size is None or size < least:
+        msg = "A completed piece is not there, or is too short."
         raise BytesLost(msg) from unknown
-    return Extent(ExtentKind.PIECE, parts[0].start, size, key)
+    return size
+
+
+def piece_of(parts: Sequence[Extent]) -> Extent:
+    """Return these parts of one multipart upload as the piece that they become."""
+    return Extent(ExtentKind.PIECE, parts[0].start, sum(part.length for part in parts), parts[0].key)

@@ -11,7 +11,7 @@ from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload
 from tusfm.engine.budget import Budget
 from tusfm.engine.composition import CopyPart, GatherPart, bundles, plan
 from tusfm.engine.joining import chunk_objects
-from tusfm.engine.multiparts import object_key, part_size, piece_of, turn
+from tusfm.engine.multiparts import complete, object_key, part_size, piece_of, turn
 from tusfm.engine.parts import GATHERS_AT_ONCE, MOST_TAILS, PartWriter, tail_key
 from tusfm.engine.stretch import Kept, Stretch
 from tusfm.engine.writing import Assembled, Change, Placement, Position
@@ -102,12 +102,14 @@ class PartLayout:
 
     async def assemble(self, upload: Upload) -> Assembled:
         """Complete the upload's only multipart upload, or compose the pieces of several."""
-        pieces = await self._metadata.extents(upload.id, ExtentKind.PIECE)
+        pieces = [one for one in await self._metadata.extents(upload.id, ExtentKind.PIECE) if one.length]
         parts = await self._metadata.extents(upload.id, ExtentKind.PART)
+        size: int | None = None
         if parts:
             multipart = None if _composes(upload) else upload.multipart  # it was completed before the composition began
-            pieces.append(await piece_of(self._storage, parts[0].key, multipart, parts))
-        if len(pieces) == 1 and (parts or await self._storage.size(pieces[0].key) == pieces[0].length):
+            size = await complete(self._storage, parts[0].key, multipart, parts)
+            pieces.append(piece_of(parts))
+        if len(pieces) == 1 and pieces[0].length == (size or await self._storage.size(pieces[0].key)):
             return Assembled(pieces[0].key)
         key = await self.compose(upload, [Source(piece.key, 0, piece.length) for piece in pieces])
         return Assembled(key, [piece.key for piece in pieces])
