@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tusfm.domain.errors import BytesLost, Fenced, TusfmError, Unavailable
 from tusfm.domain.files import chunk_prefix, upload_of
-from tusfm.domain.upload import ExtentKind, State, Upload
+from tusfm.domain.upload import ExtentKind, State, Upload, new_id
 from tusfm.engine.events import Event, event
 from tusfm.engine.finalization import Finalizer
 from tusfm.engine.outbox import Outbox
@@ -79,9 +79,9 @@ class Sweep:
                 "expired": await self._expire(),
                 "renewed": await self._refresh(),
                 "freed": await self._free(),
-                "buried": await self._bury(),
                 "abandoned": await self._abandon(),
-                "leftovers": await self._leftovers(),
+                "leftovers": await self._leftovers(),  # before the row goes that tells whose they are
+                "buried": await self._bury(),
             }
         await self._charge_older()
         self._outbox.kick()
@@ -186,7 +186,7 @@ class Sweep:
         """
         ours = await self._marked()
         count = await self._delete_left("work/", strange=ours)
-        if await self._metadata.lead(FILES_DUTY, self._process, DAY_SECONDS):
+        if await self._metadata.lead(FILES_DUTY, new_id(), DAY_SECONDS):  # in nobody's name, so that nobody renews it
             count += await self._delete_left("files/", strange=False)
             for top in MULTIPARTS:
                 count += await self._abort_left(top)
