@@ -27,9 +27,9 @@ def test_what_lives_can_be_terminated(state: State) -> None:
 
 
 def test_nothing_comes_back_to_life() -> None:
-    """Neither a terminated nor an expired upload becomes live again, and a file that is there stays until it is deleted."""
+    """Neither a terminated nor an expired upload becomes live again; of what is there only an unused partial expires."""
     assert not any(may_become(state, other) for state in (State.TERMINATED, State.EXPIRED) for other in LIVE)
-    assert TRANSITIONS[State.AVAILABLE] == {State.TERMINATED}
+    assert TRANSITIONS[State.AVAILABLE] == {State.EXPIRED, State.TERMINATED}
 
 
 @pytest.mark.parametrize("leaf", leaves())

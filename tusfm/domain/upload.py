@@ -25,7 +25,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
         {State.FINALIZING, State.AVAILABLE, State.FAILED, State.EXPIRED, State.TERMINATED},
     ),
     State.FINALIZING: frozenset({State.AVAILABLE, State.FAILED, State.TERMINATED}),
-    State.AVAILABLE: frozenset({State.TERMINATED}),
+    State.AVAILABLE: frozenset({State.EXPIRED, State.TERMINATED}),
     State.FAILED: frozenset({State.FINALIZING, State.EXPIRED, State.TERMINATED}),
     State.EXPIRED: frozenset({State.TERMINATED}),
     State.TERMINATED: frozenset(),

@@ -102,19 +102,19 @@ class Budget:
         """Take the limit in bytes (TUSFM_MEMORY_BUDGET)."""
         self.limit = limit
         self.used = 0
-        self._accounts: set[Account] = set()
+        self._accounts: dict[Account, None] = {}  # the oldest first
         self._waiting: dict[Account, asyncio.Event] = {}
         self._kept: dict[str, Callable[[], object]] = {}
 
     def account(self, holder: Holder) -> Account:
         """Open an account."""
         account = Account(self, holder)
-        self._accounts.add(account)
+        self._accounts[account] = None
         return account
 
     def close(self, account: Account) -> None:
         """End an account and free what it holds."""
-        self._accounts.discard(account)
+        self._accounts.pop(account, None)
         account.close()
 
     def share(self, account: Account) -> int:
