@@ -7,7 +7,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 PAGE_SOURCES := $(wildcard tusfm/web/src/*) tusfm/web/package-lock.json tusfm/web/build.py
 
-.PHONY: help run test clients check format docs page bench bench-quick chaos services clean
+.PHONY: help run test clients check format docs page bench bench-quick chaos simulate services clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -50,6 +50,8 @@ bench-quick: $(VENV)/bench services ## the same in a few minutes, for four workl
 
 chaos: $(VENV)/tools services ## break everything under clients, for SECONDS (600), by SEED (a new one)
 	$(BIN)/python -m tests.chaos.run --seconds $(or $(SECONDS),600) --seed "$(SEED)"
+simulate: $(VENV)/tools ## run the engine's simulation: SEEDS=5000
+	$(BIN)/python -m tests.simulation --seeds 0..$(or $(SEEDS),500)
 
 services: ## get the services and browsers that the tests need, where this machine lets us
 	tests/services/install.sh

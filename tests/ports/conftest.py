@@ -1,6 +1,7 @@
 """Adapters, opened in turn; a new one is one more name here."""
 
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from tests.memory_storage import MemoryStorage
 from tests.services.s3 import S3Server
+from tests.simulation.metadata import ShortWay, SimulatedMetadata, Tables
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.adapters.migration import migrate
 from tusfm.adapters.s3_requests import Patience
@@ -21,6 +23,7 @@ from tusfm.ports.storage import AppendingStorage, MultipartStorage, Storage
 
 MULTIPART = ["memory", "minio", "versitygw"]
 BUCKET = "tusfm-contract"
+SIMULATED = "simulated"
 
 
 def file_key() -> str:
@@ -83,30 +86,41 @@ async def multipart(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
         yield one
 
 
-@pytest.fixture(params=["sqlite", "mysql"])
+@pytest.fixture(params=["sqlite", "mysql", SIMULATED])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Make a migrated database on each server in turn."""
+    """Make a migrated database on each server in turn; the simulation's is made in memory."""
+    if request.param == SIMULATED:
+        return SIMULATED
     address = f"sqlite:///{tmp_path / 'tusfm.sqlite3'}" if request.param == "sqlite" else request.getfixturevalue("mysql_url")
     migrate(address)
     return str(address)
 
 
 @pytest.fixture
-async def metadata(url: str) -> AsyncIterator[SqlMetadata]:
+def tables() -> Tables:
+    """Make the simulation's database, by the machine's clock."""
+    return Tables(time.time)
+
+
+@pytest.fixture
+async def metadata(url: str, tables: Tables) -> AsyncIterator[SqlMetadata]:
     """Open it, as one process."""
-    async for one in opened_database(url, "one"):
+    async for one in opened_database(url, "one", tables):
         yield one
 
 
 @pytest.fixture
-async def other(url: str) -> AsyncIterator[SqlMetadata]:
+async def other(url: str, tables: Tables) -> AsyncIterator[SqlMetadata]:
     """Open it, as another process."""
-    async for one in opened_database(url, "two"):
+    async for one in opened_database(url, "two", tables):
         yield one
 
 
-async def opened_database(url: str, process: str) -> AsyncIterator[SqlMetadata]:
+async def opened_database(url: str, process: str, tables: Tables | None = None) -> AsyncIterator[SqlMetadata]:
     """Open a database, as one process."""
+    if url == SIMULATED and tables is not None:
+        yield SimulatedMetadata(tables, ShortWay(tables), process)
+        return
     one = SqlMetadata(url, process)
     await one.start()
     yield one

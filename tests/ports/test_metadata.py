@@ -10,6 +10,7 @@ from sqlalchemy import event
 
 from tests.ports.conftest import opened_database
 from tests.ports.uploads import claim, finalizing, made, message, segment
+from tests.simulation.metadata import SimulatedMetadata
 from tusfm.adapters.database_mysql import Mysql
 from tusfm.adapters.database_sqlite import Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
@@ -443,6 +444,8 @@ class TestDatabase:
 
     async def test_what_each_step_costs(self, metadata: SqlMetadata) -> None:
         """HEAD is one query; a creation, a claim and a commit are one transaction each, of so many statements."""
+        if isinstance(metadata, SimulatedMetadata):
+            pytest.skip("its statements are those of the other two")
         statements: list[str] = []
         here = isinstance(metadata.db, Sqlite)
         database = metadata.db

@@ -1,0 +1,70 @@
+"""What happens in one run: clients and faults for a while, then calm, and at last the look at what is left."""
+
+import asyncio
+
+from tests.simulation.clients import Client, Concatenator, Uploader
+from tests.simulation.scale import DAY
+from tests.simulation.world import World
+
+PATIENCE_SECONDS = 300.0  # virtual; leases, second looks and pauses of half a minute each come one after another
+STORMS = (20.0, 60.0, 150.0, 400.0)
+
+
+async def play(world: World) -> None:
+    """Play one game."""
+    random = world.random
+    for _ in range(random.choice((1, 2, 3))):
+        world.start_server()
+    kinds: list[type[Client]] = [
+        random.choice((Uploader, Uploader, Concatenator)) for _ in range(random.choice((1, 1, 2, 3)))
+    ]
+    clients = [kind(world) for kind in kinds]
+    running = [world.begin(one.run()) for one in clients]
+    storm = world.begin(_storm(world))
+    await asyncio.wait(running, timeout=random.choice(STORMS))
+    storm.cancel()
+    world.clear()
+    _, late = await asyncio.wait(running, timeout=PATIENCE_SECONDS)
+    if late:
+        stuck = [one.model.id or one.model.name for one, task in zip(clients, running, strict=True) if task in late]
+        world.fail(f"{PATIENCE_SECONDS:g} s after the last fault these are not finished: {stuck}")
+    await _aftermath(world)
+
+
+async def _storm(world: World) -> None:
+    """Strike now and then, beside what befalls single calls."""
+    random = world.random
+    pause = random.choice((1.0, 5.0, 20.0, 100.0))
+    while True:
+        await asyncio.sleep(random.expovariate(1 / pause))
+        strike = random.choice(("lose", "stop", "freeze", "storage", "metadata", "abort"))
+        if strike in {"storage", "metadata"}:
+            world.say("", strike, "is away")
+            world.weather.away_until[strike] = world.loop.now + world.weather.seconds()
+        elif strike == "abort":
+            _abort(world)
+        elif world.servers:
+            server = random.choice(world.servers)
+            {"lose": world.lose, "stop": world.stop_server, "freeze": world.freeze}[strike](server)
+
+
+def _abort(world: World) -> None:
+    """Abort a multipart upload from outside."""
+    if world.shelf.unfinished and world.random.random() < 0.3:
+        name = world.random.choice(sorted(world.shelf.unfinished))
+        key = world.shelf.unfinished[name].key
+        world.say("", "somebody aborts the multipart upload of", key)
+        model = world.invariants.of(key.split("/")[1])
+        if model is not None:
+            model.robbed = True
+        del world.shelf.unfinished[name]
+
+
+async def _aftermath(world: World) -> None:
+    """Let days pass on one process, so that everything expires, is swept and buried; nothing may be left."""
+    for server in world.servers[1:]:
+        server.stop()
+    await asyncio.sleep(1)
+    world.servers = world.servers[:1]
+    await asyncio.sleep(3 * DAY)
+    world.invariants.judge_end()
