@@ -21,10 +21,10 @@ class Shelf(MemoryStorage):
         for name in [name for name, one in self.unfinished.items() if self._now() - one.began > self.most_age]:
             del self.unfinished[name]
 
-    async def begin(self, key: str) -> str:
+    async def begin(self, key: str, content_type: str | None = None) -> str:
         """Begin a multipart upload, by virtual time."""
-        name = await super().begin(key)
-        self.unfinished[name] = Multipart(key, began=self._now())
+        name = await super().begin(key, content_type)
+        self.unfinished[name] = Multipart(key, content_type, began=self._now())
         return name
 
 

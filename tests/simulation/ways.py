@@ -10,6 +10,7 @@ from tests.simulation.storage import at_once
 from tests.simulation.weather import Fate
 from tusfm.domain.errors import StorageUnavailable, TusfmError
 from tusfm.ports.checks import Checks
+from tusfm.ports.links import Links
 from tusfm.ports.storage import Part, Pieces, Source
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class StorageWay:
     """Implements ports.storage.MultipartStorage over the world's storage."""
 
     min_part = MIN_PART
+    links: Links | None = None
 
     def __init__(self, world: "World", process: Process) -> None:
         """Take the process whose calls these are."""
@@ -171,9 +173,9 @@ class StorageWay:
         for key in await self._send("keys", prefix, effect):
             yield key
 
-    async def begin(self, key: str) -> str:
+    async def begin(self, key: str, content_type: str | None = None) -> str:
         """Begin a multipart upload."""
-        return await self._send("begin", key, lambda: self._world.shelf.begin(key))
+        return await self._send("begin", key, lambda: self._world.shelf.begin(key, content_type))
 
     async def put_part(self, key: str, multipart: str, number: int, pieces: Pieces) -> str:
         """Keep a part."""
