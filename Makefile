@@ -50,7 +50,8 @@ bench-quick: $(VENV)/bench services ## the same in a few minutes, for four workl
 
 chaos: $(VENV)/tools services ## break everything under clients, for SECONDS (600), by SEED (a new one)
 	$(BIN)/python -m tests.chaos.run --seconds $(or $(SECONDS),600) --seed "$(SEED)"
-simulate: $(VENV)/tools ## run the engine's simulation: SEEDS=5000
+
+simulate: $(VENV)/tools ## run the engine in virtual time with faults at every call, for SEEDS (500)
 	$(BIN)/python -m tests.simulation --seeds 0..$(or $(SEEDS),500)
 
 services: ## get the services and browsers that the tests need, where this machine lets us
