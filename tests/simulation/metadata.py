@@ -9,15 +9,18 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
 from tests.simulation.scale import STATEMENTS
-from tusfm.adapters.databases import SQLITE, Mysql
+from tusfm.adapters.database_mysql import Mysql
+from tusfm.adapters.databases import SQLITE, Seen, Work
 from tusfm.adapters.metadata_session import Session
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.adapters.migration import migrate
+
+T = TypeVar("T")
 
 
 @cache
@@ -45,6 +48,10 @@ class Rows:
     def __iter__(self) -> Iterator[Any]:
         """Go through the rows."""
         return iter(self._cursor)
+
+    def all(self) -> list[Any]:
+        """Return all rows."""
+        return self._cursor.fetchall()
 
     def first(self) -> Any:
         """Return the first row, or None."""
@@ -94,8 +101,12 @@ class Tables:
 class Way(Protocol):
     """How a process reaches the tables: what SQLAlchemy's engine is to the product."""
 
+    @property
+    def sync_engine(self) -> "Way":
+        """Be the engine on the other side of SQLAlchemy's bridge as well."""
+
     def connect(self) -> Any:
-        """Open a connection, as an asynchronous context; it has run_sync and commit."""
+        """Open a connection, as a context; it has the tables' methods, and commit."""
 
     async def dispose(self) -> None:
         """Close."""
@@ -117,7 +128,16 @@ class Reached(Mysql):
     def __init__(self, tables: Tables, way: Way) -> None:
         """Open nothing."""
         self.dialect = Dialect(tables)  # type: ignore[assignment]
-        self._engine = way  # type: ignore[assignment]
+        self.reading = self.writing = way  # type: ignore[assignment]
+
+    async def write(self, work: Work[T], seen: Seen | None = None) -> T:
+        """Run a transaction; its connection knows what it does, for it may arrive again, and late."""
+
+        def noted(connection: Any) -> T:
+            connection.work = work
+            return work(connection)
+
+        return await super().write(noted, seen)
 
 
 class SimulatedMetadata(SqlMetadata):
@@ -128,34 +148,43 @@ class SimulatedMetadata(SqlMetadata):
         Session.__init__(self, Reached(tables, way), process)
 
 
-class ShortWay:
-    """A way on which nothing happens: the adapter alone, for the port's contract."""
+class Direct:
+    """A connection to the tables on which nothing happens."""
+
+    work: Callable[[Any], Any]
 
     def __init__(self, tables: Tables) -> None:
         """Take the tables."""
         self._tables = tables
+        self.execute = tables.execute
+        self.exec_driver_sql = tables.exec_driver_sql
 
-    def connect(self) -> "ShortWay":
-        """Be the connection as well."""
+    def __enter__(self) -> Self:
+        """Begin a transaction."""
+        self._tables.raw.execute("BEGIN")
         return self
 
-    async def __aenter__(self) -> Self:
-        """Begin."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Roll back what was not committed."""
         if self._tables.raw.in_transaction:
             self._tables.raw.execute("ROLLBACK")
 
-    async def run_sync(self, work: Callable[[Any], Any]) -> Any:
-        """Run a transaction's statements."""
-        self._tables.raw.execute("BEGIN")
-        return work(self._tables)
-
-    async def commit(self) -> None:
-        """Let them take effect."""
+    def commit(self) -> None:
+        """Let it take effect."""
         self._tables.raw.execute("COMMIT")
+
+
+class ShortWay:
+    """The way of the adapter alone, for the port's contract."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Take the tables."""
+        self._tables = tables
+        self.sync_engine = self
+
+    def connect(self) -> Direct:
+        """Open a connection."""
+        return Direct(self._tables)
 
     async def dispose(self) -> None:
         """Do nothing."""

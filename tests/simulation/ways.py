@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from sqlalchemy.util import await_only
+
 from tests.simulation.loop import Process
+from tests.simulation.metadata import Direct
 from tests.simulation.scale import MIN_PART
 from tests.simulation.storage import at_once
 from tests.simulation.weather import Fate
@@ -206,21 +209,21 @@ class StorageWay:
             yield one
 
 
-class Connection:
-    """One transaction of a process: a connection of SQLAlchemy's, as the product uses it.
+class Connection(Direct):
+    """One transaction of a process: a connection of SQLAlchemy's, as the product uses it on the other side of the bridge.
 
     Its statements and its COMMIT take effect in one moment, so no transaction sees another that is not over.
     """
 
     def __init__(self, world: "World", process: Process) -> None:
         """Draw what will become of it."""
+        super().__init__(world.tables)
         self._world = world
         self._process = process
         self._fate = world.weather.fate("metadata", world.loop.now)
-        self._work: Callable[[Any], Any] | None = None
         self._over = False
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         """Reach the database. OSError."""
         world = self._world
         if self._process.lost:
@@ -230,39 +233,27 @@ class Connection:
         elif self._fate is Fate.KILLS_BEFORE:
             world.lose(self._process)
         slow = self._fate in {Fate.SLOW, Fate.REFUSED}
-        await asyncio.sleep(world.weather.seconds() if slow else world.weather.latency())
+        await_only(asyncio.sleep(world.weather.seconds() if slow else world.weather.latency()))
         if self._fate is Fate.REFUSED:
             raise OSError("the database does not answer")
-        return self
+        world.tables.touched.clear()
+        return super().__enter__()
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Roll back what was not committed; what was read may be old when it arrives."""
         if self._process.lost:
             return
-        if self._world.tables.raw.in_transaction:
-            self._world.tables.raw.execute("ROLLBACK")
-        if not self._over:
-            await asyncio.sleep(self._world.weather.latency())
+        super().__exit__(kind)
+        if not self._over and (kind is None or issubclass(kind, Exception)):
+            await_only(asyncio.sleep(self._world.weather.latency()))
 
-    async def run_sync(self, work: Callable[[Any], Any]) -> Any:
-        """Run a transaction's statements."""
-        if self._process.lost:
-            raise ProcessLost
-        tables = self._world.tables
-        if not tables.raw.in_transaction:
-            tables.raw.execute("BEGIN")
-            tables.touched.clear()
-            self._work = work
-        return work(tables)
-
-    async def commit(self) -> None:
-        """Let them take effect, or not, or later. OSError: nobody knows which."""
+    def commit(self) -> None:
+        """Let it take effect, or not, or later. OSError: nobody knows which."""
         world, fate = self._world, self._fate
         self._over = True
         if fate is Fate.LATE:
             world.tables.raw.execute("ROLLBACK")
-            assert self._work is not None
-            world.at(world.weather.long(), Later(world, self._work))
+            world.at(world.weather.long(), Later(world, self.work))
         else:
             world.committed()
         if world.tables.touched:
@@ -271,7 +262,7 @@ class Connection:
             world.lose(self._process)
         elif fate is Fate.FREEZES_AFTER:
             world.freeze(self._process)
-        await asyncio.sleep(world.weather.latency())
+        await_only(asyncio.sleep(world.weather.latency()))
         if fate in {Fate.LOST, Fate.LATE, Fate.TWICE, Fate.ECHO}:
             raise OSError("the answer to COMMIT was lost")
 
@@ -305,6 +296,7 @@ class MetadataWay:
         """Take the process whose connections these are."""
         self._world = world
         self._process = process
+        self.sync_engine = self
 
     def connect(self) -> Connection:
         """Open a connection."""
