@@ -15,14 +15,6 @@ from tusfm.ports.storage import Part
 class TestLostAnswers:
     """Each is sent twice."""
 
-    async def test_a_multipart_upload_is_recorded_once(self, metadata: SqlMetadata) -> None:
-        """The same call again finds its own record, and the same numbers; another multipart upload does not."""
-        upload = await made(metadata)
-        await metadata.claim(claim(upload))
-        for _ in range(2):
-            assert await metadata.begin_multipart(upload.id, 1, "files/x/1", "mpu", 2) == 1
-        assert await metadata.reserve(upload.id, 1, 1) == 3
-
     async def test_a_commit_that_moves_no_offset(self, metadata: SqlMetadata) -> None:
         """A part in the place of tails is committed once; another part in its place is fenced."""
         upload = await made(metadata)

@@ -16,8 +16,8 @@ from sqlalchemy.exc import IntegrityError
 from tests.simulation.scale import STATEMENTS
 from tusfm.adapters.database_mysql import Mysql
 from tusfm.adapters.databases import SQLITE, Seen, Work
-from tusfm.adapters.metadata_session import Session
-from tusfm.adapters.metadata_sql import SqlMetadata
+from tusfm.adapters.metadata_accounts import AccountsSql
+from tusfm.adapters.metadata_sql import NO_QUOTAS, SqlMetadata
 from tusfm.adapters.migration import migrate
 
 T = TypeVar("T")
@@ -145,7 +145,7 @@ class SimulatedMetadata(SqlMetadata):
 
     def __init__(self, tables: Tables, way: Way, process: str) -> None:
         """Take the tables, the way to them, and this process's name."""
-        Session.__init__(self, Reached(tables, way), process)
+        AccountsSql.__init__(self, Reached(tables, way), process, NO_QUOTAS)
 
 
 class Direct:

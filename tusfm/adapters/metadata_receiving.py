@@ -51,7 +51,6 @@ BEGIN_MULTIPART = (
     + UNDER_EPOCH
     + " AND (multipart IS NULL OR multipart = :multipart)"
 )
-HAS_MULTIPART = "UPDATE uploads SET multipart = multipart" + UNDER_EPOCH + " AND multipart = :multipart"
 TURN = "UPDATE uploads SET multipart = NULL, next_part = 1" + UNDER_EPOCH + " AND multipart = :multipart"
 FORGET_PARTS = "DELETE FROM extents WHERE upload_id = :id AND kind = 'part'"
 SEIZE = "UPDATE uploads SET epoch = epoch + 1, writer = NULL" + UNDER_EPOCH
@@ -190,12 +189,11 @@ class ReceivingSql(AccountsSql):
         return await self.db.write(work)
 
     async def begin_multipart(self, upload_id: str, epoch: int, key: str, multipart: str, reserve: int) -> int:
-        """Record a multipart upload; one that is recorded already, by this very call whose answer was lost, counts."""
+        """Record a multipart upload; one that is recorded already by this very call counts."""
 
         def work(connection: Connection) -> int:
             values = {"id": upload_id, "epoch": epoch, "key": key, "multipart": multipart, "reserve": reserve}
-            if self.run(connection, BEGIN_MULTIPART, **values).rowcount != 1:
-                self.fence(connection, HAS_MULTIPART, id=upload_id, epoch=epoch, multipart=multipart)
+            self.fence(connection, BEGIN_MULTIPART, **values)
             return int(self.run(connection, NEXT_PART, id=upload_id).scalar_one()) - reserve
 
         return await self.db.write(work)
