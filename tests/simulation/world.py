@@ -25,6 +25,7 @@ from tusfm.ports.metadata import Pending
 from tusfm.wiring import Engine
 
 T = TypeVar("T")
+MOST_WAITS = 20  # of a task on its way out
 BEGAN = 1_790_000_000.0  # seconds since 1970 at which virtual time begins
 
 
@@ -300,9 +301,15 @@ class World:
 
 
 def _let_go(loop: asyncio.AbstractEventLoop) -> None:
-    """Say that nobody will miss the tasks that never ended."""
+    """End the tasks that never ended; each may try to wait on its way out, and is told again."""
     for task in asyncio.all_tasks(loop):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+        for _ in range(MOST_WAITS):
+            try:
+                task.get_coro().close()
+            except BaseException:  # noqa: BLE001, S112  a process is lost, whatever it says
+                continue
+            break
 
 
 class _Watcher(logging.Handler):
