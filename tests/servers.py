@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 STOP_SECONDS = 40.0
 OURS = ("TUSFM_", "MYSQL_", "MINIO_", "RABBITMQ_", "AWS_")  # of settings
 

@@ -63,7 +63,7 @@ class Composed:
         if words[0] == "python":
             command[0] = sys.executable
         given = {**os.environ, **environment(SERVICES[name], self.values), **(environ or {})}
-        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=200, check=False)
         print(done.stdout, done.stderr)
         return done.returncode == 0
 
@@ -163,6 +163,7 @@ def test_the_servers_health_check_is_the_images_own() -> None:
     assert json.loads(line.partition("CMD ")[2]) == SERVICES["tusfm"]["healthcheck"]["test"][1:]
 
 
+@pytest.mark.timeout(240)
 def test_the_databases_health_check(tmp_path: Path, mysql_server: URL) -> None:
     """The health check finds a database that listens on TCP, and only such a one."""
     composed = Composed(tmp_path, VALUES)
@@ -170,6 +171,7 @@ def test_the_databases_health_check(tmp_path: Path, mysql_server: URL) -> None:
     assert not composed.healthy("db-mysql", {"MYSQL_TCP_PORT": str(free_port())})
 
 
+@pytest.mark.timeout(240)  # the broker's tool takes its time on a busy machine
 def test_the_brokers_health_check(tmp_path: Path, rabbitmq_server: Rabbit) -> None:
     """The health check is one that the broker's own tool knows, and passes."""
     if not rabbitmq_server.environ:
