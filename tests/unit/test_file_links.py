@@ -6,8 +6,8 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tusfm.adapters.s3_links import S3Links, means_something
-from tusfm.adapters.s3_requests import LinkSigner, Requests, S3Address
+from tusfm.adapters.s3_links import LinkSigner, S3Links, means_something
+from tusfm.adapters.s3_requests import Requests, S3Address
 from tusfm.domain.files import File, FileStatus, as_query
 
 NAMES = "acl tagging versionId uploadId partNumber response-content-type X-Amz-Date x-amz-anything attributes legal-hold"

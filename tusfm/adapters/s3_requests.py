@@ -14,14 +14,14 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import google_crc32c
 import yarl
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
-from botocore.auth import UNSIGNED_PAYLOAD, S3SigV4Auth, S3SigV4QueryAuth
+from botocore.auth import UNSIGNED_PAYLOAD, S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -38,7 +38,6 @@ KEEP_ALIVE_SECONDS = 15.0
 READ_BUFFER = 512 * 1024
 ERROR_BYTES = 16 * 1024
 HTTP_ERROR = 300
-AWS = ".amazonaws.com"
 CALLS_AT_ONCE = 24  # requests without bytes
 UNLIMITED = aiohttp.ClientTimeout(total=None, sock_connect=None)
 SIZES_AT_ONCE = 8  # questions for an object's size, beside the connections for writing
@@ -130,24 +129,6 @@ class Signer(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
     def payload(self, _: AWSRequest) -> str:
         """Declare them unsigned."""
         return str(UNSIGNED_PAYLOAD)
-
-
-class LinkSigner(S3SigV4QueryAuth):  # type: ignore[misc]  # botocore has no types
-    """Signs a URL. AWS orders the names in a query as they are written, encoded; MinIO by what they mean."""
-
-    def canonical_query_string(self, request: AWSRequest) -> str:
-        """Return the query as the server will see it when it looks at the signature."""
-        url = urlsplit(request.url)
-        pairs = parse_qsl(url.query, keep_blank_values=True)
-        if (url.hostname or "").endswith(AWS):
-            pairs.sort(key=lambda pair: (_encoded(pair[0]), _encoded(pair[1])))
-        else:
-            pairs.sort(key=lambda pair: pair[0].encode())
-        return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in pairs)
-
-
-def _encoded(text: str) -> str:
-    return quote(text, safe="-_.~")
 
 
 def checksum(pieces: Pieces) -> str:
@@ -346,18 +327,13 @@ class Requests:
             raise unreachable(error) from error
         raise refusal(response.status, code_in(said))
 
-    async def presigned(self, url: str, seconds: int) -> str:
-        """Return the URL so that whoever has it may GET it for so long. StorageUnavailable: there are no keys."""
-        request = AWSRequest("GET", url)
-        LinkSigner(await self._keys(), "s3", self.address.region, expires=seconds).add_auth(request)
-        return str(request.url)
-
     async def _signed(self, method: str, url: str, headers: Mapping[str, str]) -> dict[str, str]:
         request = AWSRequest(method, url, headers)
-        Signer(await self._keys(), "s3", self.address.region).add_auth(request)
+        Signer(await self.keys(), "s3", self.address.region).add_auth(request)
         return dict(request.headers.items())
 
-    async def _keys(self) -> Any:  # noqa: ANN401  botocore has no types
+    async def keys(self) -> Any:  # noqa: ANN401  botocore has no types
+        """Return whose keys sign. StorageUnavailable: there are none."""
         if self._credentials is None:
             try:
                 self._credentials = await self._session.get_credentials()
