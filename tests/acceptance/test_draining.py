@@ -75,3 +75,28 @@ async def test_a_download_may_end_before_the_server_does(server: ServerProcess, 
             got += await raw.reader.read()
         assert got.partition(b"\r\n\r\n")[2] == data
         assert await ending == 0
+
+
+async def test_readyz_says_no_as_soon_as_draining_begins(server: ServerProcess) -> None:
+    """While a download is still running /readyz is 503, on connections that a balancer holds; it takes no new ones."""
+    data = bytes(range(256)) * 80_000
+    async with Client([server.url]) as client:
+        url = await client.whole(data)
+        async with client.raw() as raw, client.raw() as balancer:
+            await raw.send(request("GET", path_of(url), {**VERSION, "Connection": "close"}))
+            got = await raw.reader.readexactly(100_000)
+            await balancer.send(request("GET", "/readyz", {}))
+            assert (await balancer.answer()).status == 200
+            ending = asyncio.create_task(stopping(server))
+            async with asyncio.timeout(10):
+                while True:
+                    await balancer.send(request("GET", "/readyz", {}))
+                    answer = await balancer.answer()
+                    if answer.status != 200:
+                        break
+            assert (answer.status, answer.body) == (503, b"The server is stopping.\n")
+            with pytest.raises(OSError):
+                await asyncio.open_connection("127.0.0.1", server.port)
+            got += await raw.reader.read()
+        assert got.partition(b"\r\n\r\n")[2] == data
+        assert await ending == 0
