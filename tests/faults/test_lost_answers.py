@@ -82,3 +82,14 @@ async def test_a_concatenation_whose_answers_are_lost(site: Site, before: bool) 
         assert await first.content(answer.location) == data + data
         for loss in site.mysql.losses:
             assert await asyncio.to_thread(loss.happened.wait, 10)
+
+
+async def test_a_crowd_before_a_slow_database_is_served(site: Site) -> None:
+    """Two hundred questions at once to a database that takes half a second for each: who waits for a connection waits for as
+    long as others get answers, which is longer than a database that is away would be waited for.
+    """
+    async with both(site) as (first, _):
+        url = await first.made(5)
+        site.mysql.slow = 0.2
+        answers = await asyncio.gather(*(first.head(url) for _ in range(200)))
+        assert sum(answer.status == 200 for answer in answers) > 190

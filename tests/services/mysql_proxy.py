@@ -42,6 +42,8 @@ class MysqlProxy:
     server: URL
     losses: list[Loss] = field(default_factory=list)
     commits: int = 0
+    slow: float = 0.0
+    """Seconds that each question is held up."""
 
     def __post_init__(self) -> None:
         """Choose a port."""
@@ -76,6 +78,7 @@ class MysqlProxy:
         for loss in self.losses:
             loss.meanwhile.set()
         self.losses.clear()
+        self.slow = 0.0
 
     async def _start(self) -> None:
         self._listening = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
@@ -120,6 +123,7 @@ class MysqlProxy:
                     return
             if packet.startswith(ENDS):
                 said = b""
+            await asyncio.sleep(self.slow)
             back.write(head + packet)
             await back.drain()
 

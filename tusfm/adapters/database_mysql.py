@@ -1,8 +1,9 @@
 """MySQL and MariaDB behind the face of `databases`: transactions run on asyncmy, over SQLAlchemy's bridge."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -10,9 +11,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
-from tusfm.adapters.database_errors import BROKEN, passing, unavailable, words
+from tusfm.adapters.database_errors import BROKEN, NO_ANSWER, passing, unavailable, words
 from tusfm.adapters.databases import MYSQL, Seen, Work
-from tusfm.domain.errors import Fenced, OutcomeUnknown
+from tusfm.domain.errors import Fenced, MetadataUnavailable, OutcomeUnknown
 
 T = TypeVar("T")
 
@@ -35,8 +36,10 @@ class Mysql:
     def __init__(self, url: str, pool_size: int) -> None:
         """Open nothing yet. *pool_size*: connections in all, a third of them for reading, and one of each at least."""
         readers = max(1, pool_size // 3)
+        writers = max(1, pool_size - readers)
         self.reading = _engine(url, readers, "AUTOCOMMIT")
-        self.writing = _engine(url, max(1, pool_size - readers), "READ COMMITTED")
+        self.writing = _engine(url, writers, "READ COMMITTED")
+        self._readers, self._writers = _Queue(readers), _Queue(writers)
 
     async def start(self) -> None:
         """Do nothing: connections are opened by their first use."""
@@ -53,7 +56,7 @@ class Mysql:
             with self.reading.sync_engine.connect() as connection:
                 return work(connection)
 
-        return await self._persist(attempt, _Outcome())
+        return await self._persist(attempt, _Outcome(), self._readers)
 
     async def write(self, work: Work[T], seen: Seen | None = None) -> T:
         """Run a transaction, again after a deadlock or a lost connection."""
@@ -63,9 +66,15 @@ class Mysql:
             with self.writing.sync_engine.connect() as connection:
                 return outcome.of(connection, work, seen)
 
-        return await self._persist(attempt, outcome)
+        return await self._persist(attempt, outcome, self._writers)
 
-    async def _persist(self, attempt: Callable[[], T], outcome: "_Outcome") -> T:
+    async def _persist(self, attempt: Callable[[], T], outcome: "_Outcome", queue: "_Queue") -> T:
+        async with queue.turn():
+            result = await self._try(attempt, outcome)
+            queue.answered = asyncio.get_running_loop().time()
+            return result
+
+    async def _try(self, attempt: Callable[[], T], outcome: "_Outcome") -> T:
         """Make attempts while failures may pass; each crosses the bridge once, whatever it says to the database."""
         loop = asyncio.get_running_loop()
         end = loop.time() + PATIENCE_SECONDS
@@ -95,6 +104,40 @@ def _engine(url: str, connections: int, isolation: str) -> AsyncEngine:
         isolation_level=isolation,
         connect_args={"connect_timeout": 3, "init_command": "SET time_zone = '+00:00'"},
     )
+
+
+class _Queue:
+    """Those that wait for one of a pool's connections; a crowd is not a database that is away."""
+
+    def __init__(self, size: int) -> None:
+        self._free = asyncio.Semaphore(size)
+        self.answered = 0.0
+        """When the database last answered one of them, by the loop's clock."""
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait, for as long as the database answers anybody. MetadataUnavailable."""
+        if self._free.locked():
+            await self._wait()
+        else:
+            await self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    async def _wait(self) -> None:
+        """Keep the place in the queue meanwhile."""
+        began = asyncio.get_running_loop().time()
+        acquiring = asyncio.ensure_future(self._free.acquire())
+        try:
+            while not (await asyncio.wait([acquiring], timeout=PATIENCE_SECONDS))[0]:
+                if asyncio.get_running_loop().time() - max(self.answered, began) >= PATIENCE_SECONDS:
+                    raise MetadataUnavailable(NO_ANSWER)
+        except BaseException:
+            if not acquiring.cancel():
+                self._free.release()
+            raise
 
 
 class _Outcome:
