@@ -69,7 +69,7 @@ ENV PATH=/opt/tusfm/bin:$PATH \
     TUSFM_DATA_DIR=/data
 USER 10001:10001
 EXPOSE 8000
-# Its root file system may be read-only; without MySQL and S3 a volume belongs at /data.
+# Its root file system may be read-only, with room for small files at /tmp; without MySQL and S3 a volume belongs at /data.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
 ENTRYPOINT ["tusfm"]
