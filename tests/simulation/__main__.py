@@ -2,6 +2,7 @@
 
 python -m tests.simulation --seed N          run one, and print all that happened
 python -m tests.simulation --seeds A..B      run many, on every core
+python -m tests.simulation --guards          take each guard of the protocol out, and count the seeds until it is noticed
 """
 
 import argparse
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.simulation.guards import show
 from tests.simulation.runs import Outcome, run, run_many
 
 CHUNK = 20
@@ -51,10 +53,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this seed, and print its trace")
     parser.add_argument("--seeds", default="0..500", help="run from A up to B (A..B)")
+    parser.add_argument("--guards", type=int, nargs="?", const=3000, help="take each guard out, for so many seeds at most")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to run at once")
     options = parser.parse_args()
     if options.seed is not None:
         return replay(options.seed)
+    if options.guards is not None:
+        show(options.guards)
+        return 0
     first, _, last = options.seeds.partition("..")
     return many(int(first), int(last), options.jobs)
 
