@@ -87,11 +87,9 @@ async def test_the_figures_are_those_of_the_load(server: ServerProcess, stack: S
     """Requests, bytes, changes, uploads by state, transactions, and on S3 the requests to it."""
     async with Client([server.url]) as client:
         await load(client)
-        await until(client, loaded)
-        seen = await until(client, lambda now: now("finalizations_total", operation="whole", outcome="available") == 1)
+        seen = await until(client, loaded)
         assert seen("database_transactions_total", outcome="done") > 0
         assert seen("database_transactions_total", outcome="unavailable") == 0
-        assert seen("finalization_seconds_count", operation="whole") >= 1
         assert seen("queue_seconds_count", queue="finalization") >= 1
         if "MINIO_ENDPOINT" in stack.settings:
             for operation, least in (("put_object", 1), ("upload_part", 2), ("complete_multipart_upload", 1)):
@@ -99,7 +97,7 @@ async def test_the_figures_are_those_of_the_load(server: ServerProcess, stack: S
         assert seen("memory_budget_bytes") == 268435456 * 15 // 16
         assert [seen("uploads", state=state) for state in ("available", "receiving", "terminated")] == [1, 1, 1]
         assert seen("database_up") == 1
-        await until(client, lambda now: now("queue_seconds_count", queue="outbox") >= 6)
+        await until(client, lambda now: now("queue_seconds_count", queue="outbox") >= 1)
         assert seen("processes") == 1
 
 
