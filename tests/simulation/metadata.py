@@ -21,6 +21,7 @@ from tusfm.adapters.metadata_sql import NO_QUOTAS, SqlMetadata
 from tusfm.adapters.migration import migrate
 
 T = TypeVar("T")
+CONNECTIONS = 10  # of a process, as TUSFM_MYSQL_POOL has it
 
 
 @cache
@@ -127,6 +128,7 @@ class Reached(Mysql):
 
     def __init__(self, tables: Tables, way: Way) -> None:
         """Open nothing."""
+        super().__init__("mysql+asyncmy://nowhere", CONNECTIONS)
         self.dialect = Dialect(tables)  # type: ignore[assignment]
         self.reading = self.writing = way  # type: ignore[assignment]
 
