@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import growth, plots, report
 from benchmarks.peers import build
-from benchmarks.running import Plan, Results, run_stack
+from benchmarks.running import Plan, Results, run_workload
 from benchmarks.servers import Services
 from benchmarks.workloads import STACKS, Workload
 from tests.services import mysql, s3
@@ -38,9 +38,9 @@ def main() -> None:
     with _services() as services:
         plan = Plan(options.rounds or (2 if options.quick else 5), options.scale, brief=options.quick)
         for stack in options.stack or (["production"] if options.quick else ["production", "embedded"]):
-            chosen = _chosen(STACKS[stack], options.only, quick=options.quick)
-            run_stack(stack, chosen, services if stack == "production" else None, plan, results)
-            results.save(kept)
+            for workload in _chosen(STACKS[stack], options.only, quick=options.quick):
+                run_workload(stack, workload, services if stack == "production" else None, plan, results)
+                results.save(kept)
         if options.growth or not (options.quick or options.only or options.stack):
             growth.run(services)
     _report(results, quick=options.quick)

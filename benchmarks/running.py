@@ -1,5 +1,6 @@
 """Runs workloads: servers in turn, round after round, so that a machine that drifts drifts for all of them."""
 
+import contextlib
 import json
 import statistics
 from collections.abc import Callable, Sequence
@@ -70,17 +71,16 @@ class Plan:
         return self.part * (workload.brief if self.brief else 1.0)
 
 
-def run_stack(stack: str, workloads: Sequence[Workload], services: Services | None, plan: Plan, results: Results) -> None:
-    """Run workloads one after another, each with its servers in turn."""
-    for workload in workloads:
-        for number in range(plan.rounds):
-            for name in workload.servers:
-                figures = _timed(name, workload, _start(services), plan.scale(workload))
-                results.add(stack, workload.name, name, figures)
-                shown = f"{figures['rate']:8.2f} {workload.unit}" if "rate" in figures else "failed"
-                print(f"{stack:10} {workload.name:4} {number + 1} {name:18} {shown}", flush=True)
-        if workload.counted and services is not None:
-            _count(stack, workload, services, plan.part * workload.brief, results)
+def run_workload(stack: str, workload: Workload, services: Services | None, plan: Plan, results: Results) -> None:
+    """Run a workload on its servers in turn, round after round; then once more, counted."""
+    for number in range(plan.rounds):
+        for name in workload.servers:
+            figures = _timed(name, workload, _start(services), plan.scale(workload))
+            results.add(stack, workload.name, name, figures)
+            shown = f"{figures['rate']:8.2f} {workload.unit}" if "rate" in figures else "failed"
+            print(f"{stack:10} {workload.name:4} {number + 1} {name:18} {shown}", flush=True)
+    if workload.counted and services is not None:
+        _count(stack, workload, services, plan.part * workload.brief, results)
 
 
 def _start(services: Services | None) -> Start:
@@ -110,7 +110,10 @@ def _count(stack: str, workload: Workload, services: Services, scale: float, res
             with production(name, through) as server:
                 proxy.clear()
                 meter = Meter(server, scale)
-                workload.run(meter)
+                with contextlib.suppress(Unexpected, OSError):  # the timed rounds have told of it
+                    workload.run(meter)
+            if not meter.amount:
+                continue
             calls, up, down = sum(proxy.counts.values()), proxy.up, proxy.down
         size = meter.amount * workload.bytes_each
         counted = {"calls": calls / meter.amount, "up": up / size, "down": down / size}
