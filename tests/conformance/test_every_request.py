@@ -1,7 +1,6 @@
 """G: rules that hold for every request."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -270,12 +269,10 @@ async def test_g16_a_refused_request_is_answered_before_its_body(client: Client)
     """G16: a refusal comes with Connection: close while most of the body was not sent, and the connection ends soon."""
     url = await client.made(10)
     async with client.raw() as raw:
-        began = time.monotonic()
         await raw.send(patch_head(path_of(url), 0, 10**9) + b"x" * 1000)
         answer = await raw.answer()
         assert (answer.status, answer.headers["Connection"]) == (413, "close")
-        assert await raw.closed(5)
-        assert time.monotonic() - began < 5
+        assert await raw.closed()
 
 
 @pytest.mark.parametrize(
