@@ -196,7 +196,7 @@ def assemble(
     finalization, events = _finalization(settings, watch)
     dispatcher = Dispatcher(metadata, process, finalization, events)
     joiner = Joiner(metadata, layout, storage, rules)
-    finalizer = Finalizer(metadata, layout, dispatcher, joiner, rules.max_size, watch)
+    finalizer = Finalizer(metadata, layout, dispatcher, joiner, rules, watch)
     if isinstance(finalization, InlineFinalization):
         finalization.finalize = finalizer.finalize
     presence = Presence(metadata, process, rules.expire_after)

@@ -194,7 +194,7 @@ class TestEnding:
         stale = taken[0].lease - 1
         for call in (
             metadata.renew(upload.id, stale),
-            metadata.fail(upload.id, stale, "x", []),
+            metadata.fail(upload.id, stale, "x", 100, []),
             metadata.publish(upload.id, stale, "k", []),
         ):
             with pytest.raises(Fenced):
@@ -232,6 +232,16 @@ class TestEnding:
         assert [one.id for one in await metadata.tombstones(10)] == [upload.id]
         assert await metadata.extents(upload.id) == [segment(0, 5)]
         assert await metadata.bury(upload.id) is False
+
+    async def test_what_failed_expires_too(self, metadata: SqlMetadata) -> None:
+        """A row that failed while it was finished stays for its operator, and then goes with all that it names."""
+        upload = await finalizing(metadata)
+        taken = await metadata.take(upload.id)
+        assert taken is not None
+        await metadata.fail(upload.id, taken.lease, "gone", 0.01, [])
+        await asyncio.sleep(0.05)
+        assert await metadata.overdue(10) == [upload.id]
+        assert await metadata.expire(upload.id, None) is not None
 
     async def test_only_what_is_overdue_expires(self, metadata: SqlMetadata) -> None:
         """Expiry compares in its own transaction: bytes that came in between keep the upload."""

@@ -93,7 +93,7 @@ class TestCharging:
                 await commit(metadata, await claimed(metadata, one), 100, state=State.FINALIZING)
                 taken = await metadata.take(one.id)
                 assert taken is not None
-                await metadata.fail(one.id, taken.lease, "gone", [])
+                await metadata.fail(one.id, taken.lease, "gone", 100, [])
             assert (await accounts(metadata))["*"] == (0, 0)
 
     async def test_steps(self, url: str) -> None:

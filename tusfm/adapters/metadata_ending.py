@@ -27,7 +27,10 @@ PUBLISH = (
     "UPDATE uploads SET state = 'available', object_key = :key, multipart = NULL, lease_until = NULL, error = NULL, "
     "finished_at = {now}" + UNDER_LEASE
 )
-FAIL = "UPDATE uploads SET state = 'failed', lease_until = NULL, error = :error, ended_at = {now}" + UNDER_LEASE
+FAIL = (
+    "UPDATE uploads SET state = 'failed', lease_until = NULL, error = :error, ended_at = {now}, "
+    "expires_at = {now} + :expires" + UNDER_LEASE
+)
 POSTPONE = "UPDATE uploads SET lease_until = NULL, retry_at = {now} + :pause, error = :error" + UNDER_LEASE
 UNFINISHED = (
     "SELECT id FROM uploads WHERE state = 'finalizing' AND (lease_until IS NULL OR lease_until < {now}) "
@@ -56,7 +59,7 @@ STRIP = "UPDATE uploads SET metadata = '', concat = NULL, list_digest = NULL WHE
 FINALS_OF = "SELECT DISTINCT final_id FROM partials WHERE partial_id = :id ORDER BY final_id"
 FAIL_FINAL = (
     "UPDATE uploads SET state = 'failed', epoch = epoch + 1, lease = lease + 1, lease_until = NULL, ended_at = {now}, "
-    "error = 'A partial upload is gone.' WHERE id = :id AND state IN ('receiving', 'finalizing')"
+    "expires_at = {now}, error = 'A partial upload is gone.' WHERE id = :id AND state IN ('receiving', 'finalizing')"
 )
 """One final at a time: with a subquery MySQL would look at, and lock, every upload that is receiving."""
 FINALS = (
@@ -129,11 +132,13 @@ class EndingSql(ReceivingSql):
         upload = self.upload(connection, upload_id)
         return upload is not None and upload.lease == lease and upload.state is state
 
-    async def fail(self, upload_id: str, lease: int, error: str, messages: Sequence[Message]) -> None:
+    async def fail(
+        self, upload_id: str, lease: int, error: str, expires_in: float | None, messages: Sequence[Message]
+    ) -> None:
         """Give up."""
 
         def work(connection: Connection) -> None:
-            self.fence(connection, FAIL, id=upload_id, lease=lease, error=error)
+            self.fence(connection, FAIL, id=upload_id, lease=lease, error=error, expires=milliseconds(expires_in))
             self.send(connection, messages)
             self.resettle(connection, upload_id)
 

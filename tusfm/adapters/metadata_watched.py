@@ -77,9 +77,11 @@ class WatchedMetadata(SqlMetadata):
         await super().lose(upload_id, epoch, error, messages)
         self._watch.happened(Event.FAILED)
 
-    async def fail(self, upload_id: str, lease: int, error: str, messages: Sequence[Message]) -> None:
+    async def fail(
+        self, upload_id: str, lease: int, error: str, expires_in: float | None, messages: Sequence[Message]
+    ) -> None:
         """Give up while finishing."""
-        await super().fail(upload_id, lease, error, messages)
+        await super().fail(upload_id, lease, error, expires_in, messages)
         self._watch.happened(Event.FAILED)
 
     async def terminate(self, upload_id: str, message: Message | None, *, finished: bool = True) -> Upload | None:

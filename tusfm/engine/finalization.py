@@ -10,6 +10,7 @@ from tusfm.domain.upload import Role, State, Upload
 from tusfm.engine.events import Event, completion, event, finalize
 from tusfm.engine.joining import Joiner
 from tusfm.engine.outbox import Outbox
+from tusfm.engine.rules import Rules
 from tusfm.engine.writing import Assembled, Layout
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import Source
@@ -18,6 +19,7 @@ from tusfm.ports.watching import UNWATCHED, Kind, Step, Watch
 RENEW_SECONDS = 10.0  # a lease lasts 30
 MOST_PAUSE_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.5
+RESUMED_AT_ONCE = 4  # one that a storage takes long over must not hold the others up
 LOST = "The bytes are gone from storage."
 """The error that a row keeps from the first look to the second, 30 seconds later: a storage may take long over a Complete."""
 AGAIN = "again"
@@ -35,16 +37,16 @@ class Finalizer:
         layout: Layout,
         outbox: Outbox,
         joiner: Joiner,
-        max_size: int | None,
+        rules: Rules,
         watch: Watch = UNWATCHED,
     ) -> None:
-        """Take the ports, and who composes chunks; *max_size* bounds a final's sum, *watch* is told of every attempt."""
+        """Take the ports, and who composes chunks; *watch* is told of every attempt."""
         self._watch = watch
         self._metadata = metadata
         self._joiner = joiner
         self._layout = layout
         self._outbox = outbox
-        self._max_size = max_size
+        self._rules = rules
 
     async def finalize(self, upload_id: str) -> None:
         """Make one attempt, unless somebody else holds the lease or the upload's pause is not over.
@@ -122,7 +124,7 @@ class Finalizer:
         message = event(
             Event.FAILED, upload.id, owner=upload.owner, header=upload.metadata, offset=upload.offset, length=upload.length
         )
-        await self._metadata.fail(upload.id, upload.lease, f"{LOST} {error}", [message])
+        await self._metadata.fail(upload.id, upload.lease, f"{LOST} {error}", self._rules.expire_after, [message])
         self._outbox.kick()
         return "failed"
 
@@ -173,12 +175,20 @@ class Finalizer:
 
     async def _ripen(self, final_id: str) -> None:
         """Let a final be finished if all its partials are available."""
-        if await self._metadata.ripen(final_id, self._max_size, [finalize(final_id)]):
+        if await self._metadata.ripen(final_id, self._rules.max_size, [finalize(final_id)]):
             self._outbox.kick()
 
     async def resume(self, limit: int = 100) -> None:
         """Finish what nobody holds a lease on: broker or no broker."""
         for final_id in await self._metadata.ripe(limit):
             await self._ripen(final_id)
-        for upload_id in await self._metadata.unfinished(limit):
-            await self.finalize(upload_id)
+        at_once = asyncio.Semaphore(RESUMED_AT_ONCE)
+
+        async def one(upload_id: str) -> None:
+            async with at_once:
+                await self.finalize(upload_id)
+
+        unfinished = await self._metadata.unfinished(limit)
+        for outcome in await asyncio.gather(*map(one, unfinished), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome

@@ -236,8 +236,10 @@ class Ending(Protocol):
     async def publish(self, upload_id: str, lease: int, object_key: str, messages: Sequence[Message]) -> None:
         """Finalizing → available under the lease. Fenced."""
 
-    async def fail(self, upload_id: str, lease: int, error: str, messages: Sequence[Message]) -> None:
-        """Finalizing → failed under the lease, for a lasting cause. Fenced."""
+    async def fail(
+        self, upload_id: str, lease: int, error: str, expires_in: float | None, messages: Sequence[Message]
+    ) -> None:
+        """Finalizing → failed under the lease, for a lasting cause; the row, and what is left, stay so long. Fenced."""
 
     async def postpone(self, upload_id: str, lease: int, error: str, pause: float) -> None:
         """Let the lease go and stand still for *pause* seconds; the error stays in the row. Fenced."""
