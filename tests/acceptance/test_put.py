@@ -48,7 +48,7 @@ class Sending:
     def start(self) -> subprocess.Popen[str]:
         """Begin to send."""
         environ = {**ENVIRON, "XDG_STATE_HOME": str(self._folder / "state")}
-        self.proxy.narrow(2000)
+        self.proxy.narrow(500)  # KB a second: it takes much longer than whatever interrupts it
         command: Sequence[str | Path] = [TUSFM, "put", "--url", self.url, self.file]
         return subprocess.Popen(
             command, cwd=self._folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

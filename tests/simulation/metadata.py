@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
+from sqlalchemy import TextClause
 from sqlalchemy.exc import IntegrityError
 
 from tests.simulation.scale import STATEMENTS
@@ -85,8 +86,9 @@ class Tables:
             statement = statement.replace(old, new)
         return statement.replace("{now}", "now_ms()").replace("{for_update}", "")
 
-    def execute(self, statement: str, values: Mapping[str, Any]) -> Rows:
+    def execute(self, said: str | TextClause, values: Mapping[str, Any]) -> Rows:
         """Run one statement, and remember which uploads a change names."""
+        statement = str(said)
         if not statement.startswith("SELECT"):
             self.touched |= {value for name in ("id", "upload_id") if (value := values.get(name)) is not None}
         try:

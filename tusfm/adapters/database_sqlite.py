@@ -136,8 +136,9 @@ class Sqlite:
 
 
 def _pragmas(connection: Any, _: object) -> None:  # noqa: ANN401  a driver's own
+    # That there is a write-ahead log stands in the file, since its migration.
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "wal_autocheckpoint=2000"):
+    for pragma in ("synchronous=FULL", "foreign_keys=OFF", "wal_autocheckpoint=2000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

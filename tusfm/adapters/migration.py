@@ -1,6 +1,7 @@
 """Bringing a database's schema to the revision that this code needs."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -10,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -20,6 +21,7 @@ from tusfm.domain.errors import MetadataUnavailable
 
 LOCK = "tusfm migrate"
 WAIT_SECONDS = 30
+PAUSE_SECONDS = 0.05
 
 
 Told: TypeAlias = Callable[[int], None]
@@ -49,7 +51,7 @@ def _migrate_sqlite(url: str, told: Told) -> str:
         connect_args={"timeout": WAIT_SECONDS},
     )
     with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
             said = _upgrade(connection, told)
@@ -58,6 +60,20 @@ def _migrate_sqlite(url: str, told: Told) -> str:
             raise
         connection.exec_driver_sql("COMMIT")
         return said
+
+
+def _write_ahead(connection: Connection) -> None:
+    """Switch to WAL; for the lock that this takes SQLite does not wait, whatever its timeout."""
+    end = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        except OperationalError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
 
 
 async def _migrate_mysql(url: str, told: Told) -> str:
