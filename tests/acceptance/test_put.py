@@ -76,9 +76,11 @@ class Sending:
 
 
 @pytest.fixture
-def sending(server: ServerProcess, toxiproxy: Toxiproxy, tmp_path: Path) -> Sending:
-    """Prepare to send."""
-    return Sending(tmp_path, server, toxiproxy)
+def sending(server: ServerProcess, toxiproxy: Toxiproxy, tmp_path: Path) -> Iterator[Sending]:
+    """Prepare to send; a shell has its jobs in the background ignore Ctrl-C, and their children would, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield Sending(tmp_path, server, toxiproxy)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_each_file_is_a_line(server: ServerProcess, tmp_path: Path) -> None:
