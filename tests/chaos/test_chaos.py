@@ -10,7 +10,7 @@ from tests.chaos.run import run
 from tests.conftest import missing
 from tests.services.s3 import binary
 
-SECONDS = float(os.environ.get("TUSFM_TEST_CHAOS_SECONDS", "60"))
+SECONDS = float(os.environ.get("TUSFM_TEST_CHAOS_SECONDS", "90"))
 SEED = int(os.environ.get("TUSFM_TEST_CHAOS_SEED", "14"))
 PATIENCE_SECONDS = 200.0  # a minute is the promise; this machine may have other work to do
 
