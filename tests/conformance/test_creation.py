@@ -143,11 +143,13 @@ async def test_w6_a_creation_that_breaks_off_leaves_an_upload(fresh: Start) -> N
     async with Client(server.urls) as client, client.raw() as raw:
         head = patch_head("/files/", 0, 100).replace(b"PATCH", b"POST").replace(b"Upload-Offset: 0", b"Upload-Length: 100")
         await raw.send(head + b"x" * 30)
-        await asyncio.sleep(0.3)
-        raw.reset()
-        await asyncio.sleep(0.3)
-    assert server.rows() == 1
-    assert sum(server.objects().values()) == 30
+        async with asyncio.timeout(20):
+            while not server.rows():
+                await asyncio.sleep(0.1)
+            raw.reset()
+            while sum(server.objects().values()) < 30:
+                await asyncio.sleep(0.1)
+    assert (server.rows(), sum(server.objects().values())) == (1, 30)
 
 
 async def test_d2_a_later_patch_brings_the_length(client: Client) -> None:
