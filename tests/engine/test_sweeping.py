@@ -1,6 +1,7 @@
 """What the sweep takes, and what it leaves alone."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.engine.bodies import PlayedBody
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
+from tusfm.domain.errors import StorageUnavailable
 from tusfm.domain.upload import State, new_id
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
@@ -52,6 +54,36 @@ async def test_a_preview_counts_and_changes_nothing(tmp_path: Path, multipart: b
             assert row.state is State.RECEIVING
             done = await engine.sweep.sweep()
             assert {what: done[what] for what in seen[0]} == seen[0]
+
+
+class Moody(MemoryStorage):
+    """A storage that cannot list multipart uploads at first."""
+
+    moody = True
+
+    async def multiparts(self, prefix: str) -> AsyncIterator[tuple[str, str]]:
+        """List them, once it has been asked before."""
+        if self.moody:
+            self.moody = False
+            raise StorageUnavailable("not now")
+        async for one in super().multiparts(prefix):
+            yield one
+
+
+async def test_a_look_at_all_files_that_failed_is_made_by_the_next_sweep(tmp_path: Path) -> None:
+    """Else half a day would pass, and a tombstone might be buried that alone tells whose a multipart upload is."""
+    storage = Moody()
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            made = await engine.uploads.create(Creation(length=1000))
+            await storage.begin(f"files/{made.id}/0")
+            await engine.uploads.terminate(made.id)
+            with pytest.raises(StorageUnavailable):
+                await engine.sweep.sweep()
+            assert storage.unfinished
+            await asyncio.sleep(0.01)  # the database's clock has milliseconds
+            await engine.sweep.sweep()
+            assert not storage.unfinished
 
 
 async def test_another_deployments_working_objects_are_not_ours(tmp_path: Path) -> None:

@@ -182,14 +182,22 @@ class Sweep:
         """Delete what no row names, of uploads that no longer receive or whose epoch is above the key's.
 
         What has no row at all goes only under `work/`, and only while the marker names this database's deployment.
-        All files are looked at once a day, for there may be millions.
+        All files are looked at twice a day, for there may be millions, and a tombstone that tells whose they are has a day.
         """
-        ours = await self._marked()
-        count = await self._delete_left("work/", strange=ours)
-        if await self._metadata.lead(FILES_DUTY, new_id(), DAY_SECONDS):  # in nobody's name, so that nobody renews it
-            count += await self._delete_left("files/", strange=False)
-            for top in MULTIPARTS:
-                count += await self._abort_left(top)
+        count = await self._delete_left("work/", strange=await self._marked())
+        turn = new_id()  # the duty is in nobody's name, so that nobody renews it
+        if await self._metadata.lead(FILES_DUTY, turn, DAY_SECONDS / 2):
+            try:
+                count += await self._files_left()
+            except TusfmError:
+                await self._metadata.lead(FILES_DUTY, turn, 0)  # the next sweep looks again
+                raise
+        return count
+
+    async def _files_left(self) -> int:
+        count = await self._delete_left("files/", strange=False)
+        for top in MULTIPARTS:
+            count += await self._abort_left(top)
         return count
 
     async def _delete_left(self, prefix: str, *, strange: bool) -> int:
