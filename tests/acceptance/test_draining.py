@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.client import VERSION, Client, patch_head, path_of, request
+from tests.conformance.client import VERSION, Answer, Client, Raw, patch_head, path_of, request
 from tests.servers import ServerProcess
 
 
@@ -77,6 +77,16 @@ async def test_a_download_may_end_before_the_server_does(server: ServerProcess, 
         assert await ending == 0
 
 
+async def unready(balancer: Raw) -> Answer:
+    """Ask until the answer is no."""
+    async with asyncio.timeout(10):
+        while True:
+            await balancer.send(request("GET", "/readyz", {}))
+            answer = await balancer.answer()
+            if answer.status != 200:
+                return answer
+
+
 async def test_readyz_says_no_as_soon_as_draining_begins(server: ServerProcess) -> None:
     """While a download is still running /readyz is 503, on connections that a balancer holds; it takes no new ones."""
     data = bytes(range(256)) * 80_000
@@ -88,12 +98,7 @@ async def test_readyz_says_no_as_soon_as_draining_begins(server: ServerProcess) 
             await balancer.send(request("GET", "/readyz", {}))
             assert (await balancer.answer()).status == 200
             ending = asyncio.create_task(stopping(server))
-            async with asyncio.timeout(10):
-                while True:
-                    await balancer.send(request("GET", "/readyz", {}))
-                    answer = await balancer.answer()
-                    if answer.status != 200:
-                        break
+            answer = await unready(balancer)
             assert (answer.status, answer.body) == (503, b"The server is stopping.\n")
             with pytest.raises(OSError):
                 await asyncio.open_connection("127.0.0.1", server.port)

@@ -44,6 +44,16 @@ async def with_pauses(client: Client, data: bytes) -> str:
     return url
 
 
+async def steady_and_paused(server: ServerProcess) -> None:
+    """Upload without a pause and with them, and compare."""
+    steady = random.Random(1).randbytes(SPEED * SECONDS)
+    paused = random.Random(2).randbytes(10_000_000 * (SECONDS // 23) + 1000)
+    async with Client([server.url]) as client:
+        urls = await asyncio.gather(in_one_patch(client, steady), with_pauses(client, paused))
+        for url, data in zip(urls, (steady, paused), strict=True):
+            assert hashlib.sha256(await client.content(url)).digest() == hashlib.sha256(data).digest()
+
+
 async def test_uploads_that_outlive_every_multipart_upload(mysql_server: URL, tmp_path: Path) -> None:
     """With MinIO's expiry at 20 seconds, and ours at 10, what takes longer arrives whole, without a pause and with them."""
     if binary("minio") is None:
@@ -55,11 +65,6 @@ async def test_uploads_that_outlive_every_multipart_upload(mysql_server: URL, tm
             settings = ProductionStack(database, minio.server, BUCKET).settings
             settings |= {"TUSFM_S3_MULTIPART_AGE": "10", "TUSFM_SWEEP_EVERY": "2"}
             with ServerProcess(tmp_path / "server", settings) as server:
-                async with Client([server.url]) as client:
-                    steady = random.Random(1).randbytes(SPEED * SECONDS)
-                    paused = random.Random(2).randbytes(10_000_000 * (SECONDS // 23) + 1000)
-                    urls = await asyncio.gather(in_one_patch(client, steady), with_pauses(client, paused))
-                    for url, data in zip(urls, (steady, paused), strict=True):
-                        assert hashlib.sha256(await client.content(url)).digest() == hashlib.sha256(data).digest()
+                await steady_and_paused(server)
     finally:
         minio.kill()

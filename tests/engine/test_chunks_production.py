@@ -141,6 +141,13 @@ async def test_minio_is_away_while_a_file_is_made(plant: Plant) -> None:
     assert (done.status, await content(plant.engine, done)) == (FileStatus.SUCCESS, b"one")
 
 
+async def called(proxy: S3Proxy, operation: str) -> None:
+    """Wait for a call to the storage."""
+    async with asyncio.timeout(40):
+        while proxy.counts[operation] == 0:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_worker_that_is_killed_while_it_composes(
     mysql_server: URL, minio_server: S3Server, rabbitmq_server: Rabbit, tmp_path: Path
 ) -> None:
@@ -156,9 +163,7 @@ async def test_a_worker_that_is_killed_while_it_composes(
                 upload_id = await sent(engine, [b"x" * (6 * MIB), b"two"])
                 file = await completed(engine, upload_id, 2)
                 await engine.dispatcher.dispatch()
-                async with asyncio.timeout(40):
-                    while proxy.counts["CompleteMultipartUpload"] == 0:
-                        await asyncio.sleep(0.02)
+                await called(proxy, "CompleteMultipartUpload")
                 worker.kill()
                 assert (await engine.chunks.file(file.id)).status is FileStatus.STARTED
                 await send(engine, upload_id, 1, b"TWO")

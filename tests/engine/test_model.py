@@ -134,11 +134,11 @@ async def play(steps: list[tuple[str, int, int, int]], storage: MemoryStorage | 
             made = await one.uploads.create(Creation(length=LENGTH))
             game = Play(engines, made.id)
             for kind, size, piece, which in steps:
-                if kind == "lost process":
-                    async with running(environ, storage) as third:
-                        await game.step("silent", size, piece, third)
-                else:
+                if kind != "lost process":
                     await game.step(kind, size, piece, engines[which])
+                    continue
+                async with running(environ, storage) as third:
+                    await game.step("silent", size, piece, third)
             rest = FILE[game.seen :]
             await game.append(two, PlayedBody(pieces_of(rest, 262_144), size=len(rest)), broken=False)
             stored = await one.uploads.open(made.id)
