@@ -10,7 +10,7 @@ import pytest
 
 from tests.conformance.client import Client, noise, patch_head, path_of
 from tests.faults.conftest import MIB, Site, both
-from tests.faults.test_lost_answers import goes_on
+from tests.faults.test_lost_answers import COMMITS, goes_on
 from tests.servers import ServerProcess
 from tests.stacks import sweep
 
@@ -137,6 +137,22 @@ async def test_f_a_writer_that_wakes_up_changes_nothing(site: Site) -> None:
                 process.send_signal(signal.SIGCONT)
             assert await raw.closed(30)
         assert await first.content(url) == data
+
+
+async def test_f_a_commit_that_is_under_way_when_somebody_takes_over_changes_nothing(site: Site) -> None:
+    """(f) A writer's part is stored, and its commit on the way; another one takes over, and its bytes are acknowledged."""
+    data = noise(24 * MIB)
+    async with both(site) as (first, second):
+        url = await first.made(len(data))
+        commit = site.mysql.hold(COMMITS)
+        async with first.raw() as raw:
+            await raw.send(patch_head(path_of(url), 0, len(data)) + b"?" * (12 * MIB))
+            assert await asyncio.to_thread(commit.happened.wait, 30)
+            assert (await second.patch(url, 0, data[:MIB])).offset == MIB  # a tail: no row of extents is in the part's way
+            commit.meanwhile.set()
+            assert await raw.closed(30)
+        assert (await second.head(url)).offset == MIB
+        await goes_on(second, url, data, 24 * MIB)
 
 
 async def test_g_a_download_is_not_cut_by_questions(site: Site) -> None:

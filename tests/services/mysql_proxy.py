@@ -1,4 +1,4 @@
-"""A proxy before MySQL that knows where a transaction ends, and loses the question or the answer of a COMMIT."""
+"""A proxy before MySQL that holds statements up, knows where a transaction ends, and loses a COMMIT or its answer."""
 
 import asyncio
 import contextlib
@@ -15,24 +15,35 @@ ENDS = (COMMIT, b"\x03ROLLBACK")
 
 
 @dataclass
-class Loss:
-    """A COMMIT that is lost: the first of a transaction in which *statement* stands, after *skip* others.
-
-    *before*: the database never hears of it. Else it has committed, and after *meanwhile* was set its answer is lost.
-    """
+class Hold:
+    """Something in which *statement* stands, the first after *skip* others; it waits until *meanwhile* is set."""
 
     statement: str
-    before: bool = False
     skip: int = 0
     happened: threading.Event = field(default_factory=threading.Event)
     meanwhile: threading.Event = field(default_factory=threading.Event)
 
     def strikes(self, said: bytes) -> bool:
-        """Tell whether it is this transaction's."""
+        """Tell whether it is this one's."""
         if self.happened.is_set() or self.statement.encode() not in said:
             return False
         self.skip -= 1
         return self.skip < 0
+
+    async def wait(self) -> None:
+        """Say that it happened, and wait."""
+        self.happened.set()
+        await asyncio.to_thread(self.meanwhile.wait)
+
+
+@dataclass
+class Loss(Hold):
+    """The COMMIT of a transaction, lost.
+
+    *before*: the database never hears of it. Else it has committed, and after *meanwhile* was set its answer is lost.
+    """
+
+    before: bool = False
 
 
 @dataclass
@@ -41,6 +52,7 @@ class MysqlProxy:
 
     server: URL
     losses: list[Loss] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
     commits: int = 0
     slow: float = 0.0
     """Seconds that each question is held up."""
@@ -67,17 +79,24 @@ class MysqlProxy:
 
     def lose(self, statement: str, *, before: bool = False, skip: int = 0, waits: bool = False) -> Loss:
         """Lose a COMMIT; *waits*: its answer, only when *meanwhile* is set."""
-        loss = Loss(statement, before, skip)
+        loss = Loss(statement, skip, before=before)
         if not waits:
             loss.meanwhile.set()
         self.losses.append(loss)
         return loss
 
+    def hold(self, statement: str) -> Hold:
+        """Hold a statement up, until *meanwhile* is set."""
+        hold = Hold(statement)
+        self.holds.append(hold)
+        return hold
+
     def clear(self) -> None:
-        """Lose nothing more."""
-        for loss in self.losses:
-            loss.meanwhile.set()
+        """Lose nothing more, and let everything go."""
+        for one in (*self.losses, *self.holds):
+            one.meanwhile.set()
         self.losses.clear()
+        self.holds.clear()
         self.slow = 0.0
 
     async def _start(self) -> None:
@@ -123,6 +142,9 @@ class MysqlProxy:
                     return
             if packet.startswith(ENDS):
                 said = b""
+            hold = next((one for one in self.holds if one.strikes(packet)), None)
+            if hold is not None:
+                await hold.wait()
             await asyncio.sleep(self.slow)
             back.write(head + packet)
             await back.drain()
@@ -134,8 +156,7 @@ class MysqlProxy:
             back.write(question)
             await back.drain()
             await asyncio.sleep(0.1)  # the database answers an empty room
-        loss.happened.set()
-        await asyncio.to_thread(loss.meanwhile.wait)
+        await loss.wait()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
