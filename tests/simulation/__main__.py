@@ -2,7 +2,7 @@
 
 python -m tests.simulation --seed N          run one, and print all that happened
 python -m tests.simulation --seeds A..B      run many, on every core
-python -m tests.simulation --guards          take each guard of the protocol out, and count the seeds until it is noticed
+python -m tests.simulation --guards [TEXT]   take each guard of the protocol out (those named so), and count the seeds
 """
 
 import argparse
@@ -53,13 +53,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this seed, and print its trace")
     parser.add_argument("--seeds", default="0..500", help="run from A up to B (A..B)")
-    parser.add_argument("--guards", type=int, nargs="?", const=3000, help="take each guard out, for so many seeds at most")
+    parser.add_argument("--guards", nargs="?", const="", help="take each guard out whose name has this text")
+    parser.add_argument("--most", type=int, default=3000, help="seeds to try without a guard")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to run at once")
     options = parser.parse_args()
     if options.seed is not None:
         return replay(options.seed)
     if options.guards is not None:
-        show(options.guards)
+        show(options.guards, options.most, options.jobs)
         return 0
     first, _, last = options.seeds.partition("..")
     return many(int(first), int(last), options.jobs)

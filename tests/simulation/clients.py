@@ -1,108 +1,30 @@
-"""Clients: they upload by requests of every shape, break off, come again elsewhere, and believe only what they are told."""
+"""What all clients do: ask here and there, and believe only what they are told."""
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tests.simulation.invariants import Model, Sent
+from tests.simulation.invariants import Model
 from tests.simulation.world import NoAnswer, World
-from tusfm.domain.errors import (
-    BodyBroken,
-    ChecksumMismatch,
-    Interrupted,
-    NotFinished,
-    NotFound,
-    OffsetConflict,
-    TusfmError,
-    Unavailable,
-)
-from tusfm.domain.upload import Role, State
-from tusfm.engine.appending import Append, Progress
-from tusfm.engine.checksums import Checksum
-from tusfm.engine.creating import Creation
+from tusfm.domain.errors import NotFinished, NotFound, Unavailable
+from tusfm.domain.upload import Role
 from tusfm.wiring import Engine
 
 T = TypeVar("T")
-SIZES = (0, 1, 30, 100, 159, 161, 200, 320, 350, 700, 1500)
-LATER = (NoAnswer, Unavailable, Interrupted)
-"""What a client answers by looking where it stands, and going on."""
 
 
 class Gone(Exception):
     """The upload is no more, as it may be."""
 
 
-class Stream:
-    """A body under way: pieces with gaps between them, and an end that is well, broken or silent."""
-
-    def __init__(self, world: World, data: bytes, *, announced: int | None, end: str, slow: float) -> None:
-        """Cut the data into pieces; *slow* is the longest gap in seconds."""
-        self.size = announced
-        self._loop = world.loop
-        self._end = end
-        self._bell: asyncio.Future[None] | None = None
-        self._cut = False
-        random = world.random
-        step = random.choice((7, 40, 100, 1000))
-        self._pieces = [data[at : at + step] for at in range(0, len(data), step)]
-        self._gaps = [random.random() * slow if random.random() < 0.5 else 0.0 for _ in self._pieces]
-
-    async def read(self) -> bytes:
-        """Wait for the next piece."""
-        if self._pieces and not self._cut and self._gaps[0]:
-            await self._wait(self._gaps[0])
-        if self._pieces and not self._cut:
-            self._gaps.pop(0)
-            return self._pieces.pop(0)
-        if self._end == "silent" and not self._cut:
-            await self._wait(None)
-        if self._end == "well" and not self._cut:
-            return b""
-        raise BodyBroken("the body ended before its end")
-
-    async def _wait(self, seconds: float | None) -> None:
-        bell = self._bell = self._loop.create_future()
-        timer = None if seconds is None else self._loop.call_later(seconds, self._ring, bell)
-        try:
-            await bell
-        finally:
-            if timer is not None:
-                timer.cancel()
-
-    def _ring(self, bell: asyncio.Future[None]) -> None:
-        if not bell.done():
-            bell.set_result(None)
-
-    def arrived(self) -> list[bytes]:
-        """Nothing waits behind the pieces."""
-        return []
-
-    def pause(self) -> None:
-        """A sender that is not read waits."""
-
-    def resume(self) -> None:
-        """It goes on."""
-
-    def cut(self) -> None:
-        """End the connection."""
-        self._cut = True
-        if self._bell is not None:
-            self._ring(self._bell)
-
-
 class Client:
-    """What all clients do: ask, and hold each answer against what was said before."""
+    """Asks, and holds each answer against what was said before."""
 
     def __init__(self, world: World) -> None:
         """Take the world."""
         self.world = world
         self.model = Model("", Role.WHOLE, None)
         self.random = world.random
-
-    async def run(self) -> None:
-        """Do what this client is for, to its end."""
-        raise NotImplementedError
 
     async def pause(self, most: float) -> None:
         """Do nothing for a while."""
@@ -149,187 +71,6 @@ class Client:
             self.world.fail(f"{model.id} is said not to be there, and is {row.state}")
         return Gone()
 
-
-class Uploader(Client):
-    """Brings one file, or one partial upload, to its end."""
-
-    def __init__(self, world: World, role: Role = Role.WHOLE) -> None:
-        """Draw the file's length."""
-        super().__init__(world)
-        self.role = role
-        self.length = self.random.choice((0, 1, 90, 160, 200, 500, 900, 1500, 2600, 4200))
-        self.declared = False
-        self.model = world.invariants.model(role=role)
-        self._rivals: list[asyncio.Task[None]] = []
-
-    async def run(self) -> None:
-        """Upload until it is there; begin again when it expired meanwhile."""
-        while True:
-            try:
-                await self._create()
-                await self._upload()
-            except Gone:
-                if not self.model.deletable:
-                    continue
-            return
-
-    # Creation
-
-    async def _create(self) -> None:
-        """Create, again under another name when the answer was lost."""
-        while True:
-            self.declared = self.random.random() < 0.8
-            self.model = self.world.invariants.model(role=self.role, length=self.length if self.declared else None)
-            model = self.model
-            try:
-                progress = await self._creation(model)
-            except (*LATER, ChecksumMismatch):
-                if self.random.random() < 0.5 and model.id is not None:
-                    return  # 201's head came through, or it was broken off: the client knows the URL
-                await self.pause(2)
-                continue
-            except NotFound:
-                self.gone(model)
-                continue
-            model.id = progress.id
-            self.told(model, progress.offset, 0)
-            return
-
-    async def _creation(self, model: Model) -> Progress:
-        size = self.random.choice((None, None, *SIZES))
-        body = checksum = sent = None
-        if size is not None:
-            sent, body, checksum = self._body(model, 0, min(size, self.length))
-            model.taken_back = not sent.counts
-        creation = Creation(
-            length=self.length if self.declared else None,
-            metadata=model.name,
-            role=self.role,
-            checksum=checksum,
-            body=body,
-        )
-        try:
-            progress = await self.world.ask(lambda engine: engine.uploads.create(creation), self.patience())
-        finally:
-            if body is not None:
-                body.cut()
-        if sent is not None and progress.offset > len(sent.data):
-            self.world.fail(f"a creation with {len(sent.data)} bytes was answered with {progress.offset}")
-        if sent is not None and progress.offset == len(sent.data):  # less: the process was stopping
-            sent.reached = progress.offset
-        return progress
-
-    def _body(self, model: Model, offset: int, size: int) -> tuple[Sent, Stream, Checksum | None]:
-        """Draw a body of so many bytes: how it comes, how it ends, and whether it has a checksum."""
-        random, calm = self.random, self.world.calm
-        end = "well" if calm else random.choices(("well", "broken", "silent"), (8, 1.5, 0.5))[0]
-        data = random.randbytes(size)
-        announced = None if random.random() < 0.2 else size + (end != "well")
-        if offset + size >= self.length and end != "well":
-            announced = None
-        checksum = None
-        wrong = False
-        if random.random() < 0.3:
-            wrong = not calm and random.random() < 0.3
-            checksum = Checksum("md5", hashlib.md5(data + b"!" * wrong, usedforsecurity=False).digest())
-        sent = Sent(offset, data, counts=checksum is None or not (wrong or end != "well"))
-        model.sent.append(sent)
-        slow = random.choice((0.0, 0.0, 0.02, 0.5, 3.0))
-        return sent, Stream(self.world, data, announced=announced, end=end, slow=slow), checksum
-
-    # Bytes
-
-    async def _upload(self) -> None:
-        model = self.model
-        offset = await self.offset(model)
-        while offset < self.length or not self.declared:
-            await self._misbehave(offset)
-            try:
-                offset = await self._patch(model, offset, self._step(offset))
-            except (*LATER, OffsetConflict, ChecksumMismatch):
-                await self.pause(3)
-                offset = await self.offset(model)
-            except NotFound:
-                raise self.gone(model) from None
-            if self.random.random() < 0.3:
-                await self.pause(8)
-        if self.role is Role.WHOLE:
-            await self._read(model)
-
-    def _step(self, offset: int) -> int:
-        left = self.length - offset
-        if self.world.calm:
-            return left
-        return min(left, self.random.choice((*SIZES, left)))
-
-    async def _patch(self, model: Model, offset: int, size: int) -> int:
-        """Send bytes, and perhaps the length; returns the offset that was answered."""
-        before = model.told
-        sent, body, checksum = self._body(model, offset, size)
-        declares = not self.declared and (self.world.calm or offset + size == self.length or self.random.random() < 0.2)
-        append = Append(
-            id=self.id_of(model),
-            offset=offset,
-            length=self.length if declares else None,
-            checksum=checksum,
-            body=body,
-        )
-        try:
-            progress = await self.world.ask(lambda engine: engine.uploads.append(append), self.patience())
-        except OffsetConflict as error:
-            self.told(model, error.offset, before)
-            raise
-        finally:
-            body.cut()
-        self.told(model, progress.offset, before)
-        if size and progress.offset != offset + size:
-            self.world.fail(f"{model.id}: {size} bytes at {offset} were answered with {progress.offset}")
-        sent.reached = progress.offset
-        self._judge_durable(model, progress.offset)
-        if declares and append.length is not None:
-            self.declared = True
-        return progress.offset
-
-    def _judge_durable(self, model: Model, offset: int) -> None:
-        row = self.world.invariants.row(self.id_of(model))
-        if row is not None and row.state in {State.RECEIVING, State.FINALIZING, State.AVAILABLE} and row.offset < offset:
-            self.world.fail(f"{model.id}: {offset} bytes were acknowledged, and the row says {row.offset}")
-
-    async def _misbehave(self, offset: int) -> None:
-        """Do what clients should not, or seldom, do: a rival request, a stale offset, a deletion, or nothing for long."""
-        if self.world.calm:
-            return
-        chance = self.random.random()
-        if chance < 0.1:
-            size = min(self.random.choice(SIZES), self.length - offset)
-            self._rivals.append(self.world.begin(self._rival(self.model, offset, size)))
-        elif chance < 0.15 and offset:
-            self._rivals.append(self.world.begin(self._rival(self.model, self.random.randrange(offset), 50)))
-        elif chance < 0.2:
-            self._rivals.append(self.world.begin(self._look(self.model)))
-        elif chance < 0.22:
-            await self.delete(self.model)
-        elif chance < 0.24:
-            await asyncio.sleep(self.world.weather.long())
-
-    async def _rival(self, model: Model, offset: int, size: int) -> None:
-        declared = self.declared
-        try:
-            self.declared = True  # a rival says nothing of the length
-            patching = self._patch(model, offset, min(size, self.length - offset))
-        finally:
-            self.declared = declared
-        try:
-            await patching
-        except (NoAnswer, TusfmError):
-            return
-
-    async def _look(self, model: Model) -> None:
-        try:
-            await self.offset(model)
-        except Gone:
-            return
-
     async def delete(self, model: Model) -> None:
         """Delete, until an answer says that it is gone."""
         model.deletable = True
@@ -338,13 +79,6 @@ class Uploader(Client):
         except NotFound:
             self.gone(model)
         raise Gone
-
-    async def _read(self, model: Model) -> None:
-        content = await self.read(model)
-        if content != model.content or len(content) != self.length:
-            self.world.fail(f"{model.id} was read, and has other bytes")
-        if self.random.random() < 0.5:
-            await self.delete(model)
 
     async def read(self, model: Model) -> bytes:
         """Read the finished file, until it is there. Gone."""
@@ -360,46 +94,3 @@ class Uploader(Client):
                 await self.pause(3)
             except NotFound:
                 raise self.gone(model) from None
-
-
-class Concatenator(Uploader):
-    """Uploads partials at once, and makes a final of them, before or after they are finished."""
-
-    async def run(self) -> None:
-        """Make them, and the final; when one of them is gone, the final is too."""
-        count = self.random.choice((1, 2, 3))
-        uploaders = [Uploader(self.world, Role.PARTIAL) for _ in range(count)]
-        for one in uploaders:
-            await one._create()
-        running = [self.world.begin(self._partial(one)) for one in uploaders]
-        if self.random.random() < 0.5:
-            await asyncio.wait(running)
-        models = [one.model for one in uploaders]
-        order = models if self.random.random() < 0.7 else [*models, models[0]]
-        try:
-            await self._final(order)
-        except Gone:
-            return
-        finally:
-            await asyncio.wait(running)
-
-    async def _partial(self, uploader: Uploader) -> None:
-        try:
-            await uploader._upload()
-        except Gone:
-            return
-
-    async def _final(self, partials: Sequence[Model]) -> None:
-        model = self.model = self.world.invariants.model(role=Role.FINAL)
-        model.partials = list(partials)
-        creation = Creation(length=None, metadata=model.name, role=Role.FINAL, concat="final;")
-        ids = [self.id_of(one) for one in partials]
-        try:
-            model.id = (await self.until_answered(lambda engine: engine.uploads.concatenate(creation, ids))).id
-        except NotFound:
-            raise Gone from None
-        content = await self.read(model)
-        if content != model.content:
-            self.world.fail(f"the final {model.id} was read, and has other bytes")
-        if self.random.random() < 0.5:
-            await self.delete(model)

@@ -2,11 +2,13 @@
 
 import asyncio
 
-from tests.simulation.clients import Client, Concatenator, Uploader
-from tests.simulation.scale import DAY
+from tests.simulation import scale
+from tests.simulation.concatenating import Concatenator
+from tests.simulation.uploading import Uploader
 from tests.simulation.world import World
 
 PATIENCE_SECONDS = 300.0  # virtual; leases, second looks and pauses of half a minute each come one after another
+SETTLED_SECONDS = 30.0  # requests that nobody waits for any more end, too
 STORMS = (20.0, 60.0, 150.0, 400.0)
 
 
@@ -15,7 +17,7 @@ async def play(world: World) -> None:
     random = world.random
     for _ in range(random.choice((1, 2, 3))):
         world.start_server()
-    kinds: list[type[Client]] = [
+    kinds: list[type[Uploader | Concatenator]] = [
         random.choice((Uploader, Uploader, Concatenator)) for _ in range(random.choice((1, 1, 2, 3)))
     ]
     clients = [kind(world) for kind in kinds]
@@ -61,10 +63,14 @@ def _abort(world: World) -> None:
 
 
 async def _aftermath(world: World) -> None:
-    """Let days pass on one process, so that everything expires, is swept and buried; nothing may be left."""
-    for server in world.servers[1:]:
+    """Let days pass on one process that seldom looks: everything expires, is swept and buried, and nothing may be left."""
+    await asyncio.sleep(SETTLED_SECONDS)
+    world.invariants.judge_memory()
+    for server in world.servers:
         server.stop()
     await asyncio.sleep(1)
-    world.servers = world.servers[:1]
-    await asyncio.sleep(3 * DAY)
+    world.servers.clear()
+    with scale.replaced(scale.SELDOM):
+        world.start_server()
+        await asyncio.sleep(3 * scale.DAY)
     world.invariants.judge_end()

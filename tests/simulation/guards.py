@@ -3,14 +3,24 @@
 A guard is a condition in the product's own SQL, or a step of its engine; where another one covers it, both are taken out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from tests.simulation import without
 from tests.simulation.runs import Mutation, aside, run
-from tusfm.adapters import metadata_ending, metadata_receiving
+from tusfm.adapters import metadata_ending, metadata_receiving, metadata_session
 
+CHUNK = 20  # seeds that a process tries at once
 CLAIM = metadata_receiving.CLAIM
+ADD_EXTENT = metadata_session.ADD_EXTENT
 OVERDUE = metadata_ending.OVERDUE
+END = metadata_ending.END
+FREE = metadata_ending.FREE_CONDITION
+COMMIT_WHERE = "AND epoch = :epoch AND upload_offset = :offset AND state = 'receiving'"
+COMPLETE = ("tusfm.engine.multiparts:complete", "tusfm.engine.part_layout:complete")
+TURN_WHERE = " WHERE id = :id AND epoch = :epoch AND state = 'receiving' AND multipart = :multipart"
+NUMBERS = "next_part = 1 + COALESCE((SELECT MAX(number) FROM extents WHERE upload_id = :id AND kind = 'part'), 0)"
 
 
 @dataclass(frozen=True)
@@ -23,10 +33,10 @@ class Guard:
 
 @dataclass(frozen=True)
 class Found:
-    """The number of the seed that noticed, from 1, and what it said; None when none of them did."""
+    """The seed that noticed, and what it said; None when none of them did."""
 
     guard: Guard
-    seeds: int | None
+    seed: int | None
     violation: str = ""
 
 
@@ -34,13 +44,55 @@ def _sql(name: str, *replaced: tuple[str, str]) -> Guard:
     return Guard(name, Mutation(statements=dict(replaced)))
 
 
+def _step(name: str, places: dict[str, object]) -> Guard:
+    return Guard(name, Mutation(places=places))
+
+
 GUARDS = (
+    _step(
+        "the row is there before the object",
+        {
+            "tusfm.engine.creating:Creator._insert": without.insert_later,
+            "tusfm.engine.creating:Creator._complete": without.complete_later,
+            "tusfm.engine.part_layout:PartLayout.place": without.place_before_row,
+        },
+    ),
     _sql("a claim checks the offset", (CLAIM, CLAIM.replace("AND upload_offset = :offset ", ""))),
     _sql("a claim raises the epoch", ("SET epoch = epoch + 1, writer = :writer", "SET writer = :writer")),
-    _sql("a commit checks the epoch", ("AND epoch = :epoch AND upload_offset = :offset", "AND upload_offset = :offset")),
+    _sql("a commit checks the epoch", (COMMIT_WHERE, COMMIT_WHERE.replace("AND epoch = :epoch ", ""))),
+    _sql("a commit checks the offset", (COMMIT_WHERE, COMMIT_WHERE.replace("AND upload_offset = :offset ", ""))),
+    _sql(
+        "a commit checks the offset, and an extent is inserted once",
+        (COMMIT_WHERE, COMMIT_WHERE.replace("AND upload_offset = :offset ", "")),
+        (ADD_EXTENT, ADD_EXTENT.replace("INSERT", "INSERT OR REPLACE")),
+    ),
+    _sql("a commit checks the state", (COMMIT_WHERE, COMMIT_WHERE.replace(" AND state = 'receiving'", ""))),
+    _sql("who ends an upload raises the epoch", (END, END.replace("epoch = epoch + 1, ", ""))),
+    _sql(
+        "a commit checks the state, and who ends an upload raises the epoch",
+        (COMMIT_WHERE, COMMIT_WHERE.replace(" AND state = 'receiving'", "")),
+        (END, END.replace("epoch = epoch + 1, ", "")),
+    ),
     _sql("a commit that seizes raises the epoch", ("epoch = epoch + :raised", "epoch = epoch")),
+    _step(
+        "an unknown commit keeps its objects, and is looked for",
+        {"tusfm.adapters.database_mysql:_Outcome.of": without.fenced_is_fenced},
+    ),
+    _step("an object is confirmed before its commit", {"tests.simulation.ways:StorageWay.put": without.put_unconfirmed}),
+    _step("parts count without a gap", {"tusfm.engine.parts:PartWriter._land": without.land_out_of_order}),
+    _step("tails are deleted after the commit", {"tusfm.engine.parts:PartWriter._commit": without.delete_first}),
+    _sql("part numbers are never used again", (CLAIM, CLAIM.replace("epoch = epoch + 1", "epoch = epoch + 1, " + NUMBERS))),
     _sql("a multipart upload is recorded once", (" AND (multipart IS NULL OR multipart = :multipart)", "")),
-    _sql("expiring compares the time", (OVERDUE, " AND state IN ('receiving', 'failed')")),
+    _step(
+        "an object's key bears the epoch",
+        {
+            "tusfm.engine.parts:object_key": lambda one, *_: f"files/{one}/0",
+        },
+    ),
+    _step("a tail's key bears the epoch", {"tusfm.engine.parts:tail_key": lambda one, _, number: f"work/{one}/t/0-{number}"}),
+    _step("a small body's key has a random part", {"tusfm.engine.part_layout:secrets": without.NOT_RANDOM}),
+    _step("the object is looked for after Complete", dict.fromkeys(COMPLETE, without.look_before)),
+    _step("an unknown multipart upload alone is no success", dict.fromkeys(COMPLETE, without.unknown_is_done)),
     _sql(
         "publishing checks state and lease",
         (
@@ -48,37 +100,48 @@ GUARDS = (
             "finished_at = {now} WHERE id = :id",
         ),
     ),
+    _step("DELETE changes the row first", {"tusfm.engine.uploads:Uploads._end": without.bytes_first}),
+    _step("expiry changes the row first", {"tusfm.engine.expiration:Sweep._expire_one": without.expire_bytes_first}),
+    _sql("expiring compares the time", (OVERDUE, " AND state IN ('receiving', 'failed')")),
+    _step("the sweep compares epochs", {"tusfm.engine.expiration:_behind": lambda *_: True}),
+    _sql("a turn checks the multipart upload", (TURN_WHERE, TURN_WHERE.replace(" AND multipart = :multipart", ""))),
+    _sql("a turn checks the epoch", (TURN_WHERE, TURN_WHERE.replace(" AND epoch = :epoch", ""))),
+    _step("the sweep's turn raises the epoch first", {"tusfm.engine.expiration:Sweep._refresh": without.refresh_unseized}),
     _sql(
         "a deleted partial fails its finals",
         ("error = 'A partial upload is gone.' WHERE", "error = 'A partial upload is gone.' WHERE 1 = 0 AND"),
     ),
-    Guard("the sweep compares epochs", Mutation(places={"tusfm.engine.expiration:_behind": lambda *_: True})),
-    Guard(
-        "an object's key bears the epoch",
-        Mutation(places={"tusfm.engine.parts:object_key": lambda one, *_: f"files/{one}/0"}),
-    ),
-    Guard(
-        "a tail's key bears the epoch",
-        Mutation(places={"tusfm.engine.parts:tail_key": lambda one, _, number: f"work/{one}/t/0-{number}"}),
+    _sql(
+        "no partial is freed that an unfinished final names", (FREE, FREE.replace("IN ('receiving', 'finalizing')", "= ''"))
     ),
 )
 
 
-def measure(most: int) -> Iterator[Found]:
-    """Take each guard out, and run seeds until one notices, or so many did not."""
+def tried(number: int, seeds: Iterable[int]) -> tuple[int, str] | None:
+    """Run seeds without the guard of this number; returns the first that notices, and what it says."""
     with aside():
-        for guard in GUARDS:
-            for seed in range(most):
-                outcome = run(seed, without=guard.without)
-                if outcome.violation:
-                    yield Found(guard, seed + 1, outcome.violation)
-                    break
-            else:
-                yield Found(guard, None)
+        for seed in seeds:
+            violation = run(seed, without=GUARDS[number].without).violation
+            if violation:
+                return seed, violation
+    return None
 
 
-def show(most: int) -> None:
-    """Print the table of docs/reliability.md."""
-    print("| without this | noticed by seed |\n|---|---|")
-    for found in measure(most):
-        print(f"| {found.guard.name} | {found.seeds or f'not within {most}'} |", flush=True)
+def measure(guards: Iterable[int], most: int, jobs: int) -> Iterator[Found]:
+    """Take each guard out, and run seeds until one notices, or so many did not."""
+    with ProcessPoolExecutor(jobs) as processes:
+        for number in guards:
+            waiting = [processes.submit(tried, number, range(at, min(at + CHUNK, most))) for at in range(0, most, CHUNK)]
+            seed, violation = next((found for one in waiting if (found := one.result())), (None, ""))
+            for one in waiting:
+                one.cancel()
+            yield Found(GUARDS[number], seed, violation)
+
+
+def show(text: str, most: int, jobs: int) -> None:
+    """Print the table of docs/reliability.md, of the guards whose names have this text."""
+    print("| without this | noticed by seed | as |\n|---|---|---|")
+    for found in measure([number for number, guard in enumerate(GUARDS) if text in guard.name], most, jobs):
+        print(
+            f"| {found.guard.name} | {found.seed if found.violation else f'none of {most}'} | {found.violation} |", flush=True
+        )

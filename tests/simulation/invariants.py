@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.simulation.scale import EXPIRE_AFTER
 from tusfm.adapters import rows
@@ -162,14 +162,16 @@ class Invariants:
         lost = was.state is State.FAILED and was.role is Role.FINAL  # it had no bytes, and nobody can mend it
         if upload.state is State.EXPIRED and early and not lost:
             fail(f"{upload.id} expired {self._world.loop.now - before.moved_at:.3f} s after its last bytes")
-        if upload.state is State.FAILED and not (model.robbed or any(self._gone(one) for one in model.partials)):
+        if upload.state is State.FAILED and not (model.robbed or any(self._ended(one) for one in model.partials)):
             fail(f"{upload.id} failed though none of its bytes was taken: {upload.error}")
         if upload.state is State.TERMINATED and not (model.deletable or model.taken_back or model.role is Role.PARTIAL):
             fail(f"{upload.id} was deleted though nobody asked for it")
 
-    def _gone(self, model: Model) -> bool:
-        row = None if model.id is None else self.row(model.id)
-        return row is None or row.gone
+    def _ended(self, partial: Model) -> bool:
+        """Whether a partial is gone, and not because it had served."""
+        row = None if partial.id is None else self.row(partial.id)
+        served = row is not None and row.state is State.TERMINATED and not (partial.deletable or partial.taken_back)
+        return row is None or (row.gone and not served)
 
     def _judge(self, upload: Upload, model: Model, *, changed: bool) -> None:
         fail = self._world.fail
@@ -259,8 +261,6 @@ class Invariants:
             world.fail(f"unfinished multipart uploads are left over: {[one.key for one in world.shelf.unfinished.values()]}")
         for upload_id, told in self._told.items():
             self._judge_events(upload_id, told)
-        for server in world.servers:
-            self._judge_memory(server.engine)
 
     def _judge_events(self, upload_id: str, told: Told) -> None:
         """Compare with what was published. A final that fails with its partial says nothing; nor does a failed creation."""
@@ -269,8 +269,10 @@ class Invariants:
         if missing and told.model.role is not Role.PARTIAL:
             self._world.fail(f"nobody heard that {upload_id} was {sorted(missing)}")
 
-    def _judge_memory(self, engine: object) -> None:
-        layout = engine.uploads._layout  # type: ignore[attr-defined]
-        kept = sum(stretch.held for stretch in layout._kept._stretches.values())
-        if layout.budget.used != kept:
-            self._world.fail(f"the budget counts {layout.budget.used} bytes, and {kept} are kept")
+    def judge_memory(self) -> None:
+        """Hold each process's budget against what it keeps, now that no request is under way."""
+        for server in self._world.servers:
+            layout: Any = server.engine.uploads._layout
+            kept = sum(stretch.held for stretch in layout._kept._stretches.values())
+            if layout.budget.used != kept:
+                self._world.fail(f"the budget counts {layout.budget.used} bytes, and {kept} are kept")

@@ -16,6 +16,7 @@ DAY = 240.0
 HOUR = 20.0
 EXPIRE_AFTER = 120.0
 MULTIPART_AGE = 100.0
+SWEEP_SECONDS = 15.0
 MIN_PART = 200
 PART = 320
 SMALL = 160
@@ -34,6 +35,12 @@ CONSTANTS: dict[str, object] = {
     "tusfm.engine.presence:LISTEN_SECONDS": 0.5,
     "tusfm.engine.expiration:DAY_SECONDS": DAY,
 }
+SELDOM: dict[str, object] = {
+    "tusfm.engine.expiration:RESUME_SECONDS": 60.0,
+    "tusfm.engine.outbox:LOOK_SECONDS": 60.0,
+    "tests.simulation.scale:SWEEP_SECONDS": 60.0,
+}
+"""For days in which nobody waits for anything."""
 STATEMENTS = {"86400000": str(int(DAY * 1000)), "3600000": str(int(HOUR * 1000))}
 """Days and hours as they stand in SQL, in milliseconds."""
 
@@ -60,7 +67,7 @@ def settings(memory_budget: int) -> Settings:
     return replace(
         load({}),
         expire_after=EXPIRE_AFTER,
-        sweep_every=15.0,
+        sweep_every=SWEEP_SECONDS,
         read_timeout=8.0,
         memory_budget=memory_budget,
         s3_multipart_age=MULTIPART_AGE,

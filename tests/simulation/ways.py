@@ -103,31 +103,32 @@ class StorageWay:
     def _decide(self, call: "Call[T]", fate: Fate) -> None:
         world, weather = self._world, self._world.weather
         soon = weather.latency()
-        if fate is Fate.SLOW:
-            world.at(weather.seconds(), call.succeed)
-        elif fate is Fate.REFUSED:
-            world.at(weather.seconds(), call.fail)
-        elif fate is Fate.LOST:
-            world.at(soon, call.take_effect)
-            world.at(soon + weather.seconds(), call.fail)
-        elif fate is Fate.LATE:
-            world.at(soon, call.fail)
-            world.at(soon + weather.long(), call.take_effect)
-        elif fate is Fate.TWICE:
-            world.at(soon, call.take_effect)
-            world.at(soon + weather.seconds(), call.succeed)
-        elif fate is Fate.ECHO:
-            world.at(soon, call.succeed)
-            world.at(soon + weather.long(), call.take_effect)
-        elif fate is Fate.KILLS_BEFORE:
-            world.lose(self._process)
-        elif fate is Fate.KILLS_AFTER:
-            world.lose(self._process)
-            world.at(soon if weather.latency() > soon else weather.long(), call.take_effect)
-        else:
-            world.at(soon, call.succeed)
-            if fate is Fate.FREEZES_AFTER:
-                world.freeze(self._process)
+        match fate:
+            case Fate.SLOW:
+                world.at(weather.seconds(), call.succeed)
+            case Fate.REFUSED:
+                world.at(weather.seconds(), call.fail)
+            case Fate.LOST:
+                world.at(soon, call.take_effect)
+                world.at(soon + weather.seconds(), call.fail)
+            case Fate.LATE:
+                world.at(soon, call.fail)
+                world.at(soon + weather.long(), call.take_effect)
+            case Fate.TWICE:
+                world.at(soon, call.take_effect)
+                world.at(soon + weather.seconds(), call.succeed)
+            case Fate.ECHO:
+                world.at(soon, call.succeed)
+                world.at(soon + weather.long(), call.take_effect)
+            case Fate.KILLS_BEFORE:
+                world.lose(self._process)
+            case Fate.KILLS_AFTER:
+                world.lose(self._process)
+                world.at(soon if weather.latency() > soon else weather.long(), call.take_effect)
+            case _:
+                world.at(soon, call.succeed)
+        if fate is Fate.FREEZES_AFTER:
+            world.freeze(self._process)
 
     async def start(self) -> None:
         """Do nothing."""

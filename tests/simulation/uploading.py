@@ -1,0 +1,206 @@
+"""Clients that upload: by requests of every shape; they break off, come again elsewhere, and race each other."""
+
+import asyncio
+import hashlib
+
+from tests.simulation.bodies import Stream
+from tests.simulation.clients import Client, Gone
+from tests.simulation.invariants import Model, Sent
+from tests.simulation.world import NoAnswer, World
+from tusfm.domain.errors import ChecksumMismatch, Interrupted, NotFound, OffsetConflict, TusfmError, Unavailable
+from tusfm.domain.upload import Role, State
+from tusfm.engine.appending import Append, Progress
+from tusfm.engine.checksums import Checksum
+from tusfm.engine.creating import Creation
+
+SIZES = (0, 1, 30, 100, 159, 161, 200, 320, 350, 700, 1500)
+LATER = (NoAnswer, Unavailable, Interrupted)
+"""What a client answers by looking where it stands, and going on."""
+
+
+class Uploader(Client):
+    """Brings one file, or one partial upload, to its end."""
+
+    def __init__(self, world: World, role: Role = Role.WHOLE) -> None:
+        """Draw the file's length."""
+        super().__init__(world)
+        self.role = role
+        self.length = self.random.choice((0, 1, 90, 160, 200, 500, 900, 1500, 2600, 4200))
+        self.declared = False
+        self.model = world.invariants.model(role=role)
+        self._rivals: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Upload until it is there; begin again when it expired meanwhile."""
+        while True:
+            try:
+                await self._create()
+                await self._upload()
+            except Gone:
+                if not self.model.deletable:
+                    continue
+            return
+
+    # Creation
+
+    async def _create(self) -> None:
+        """Create, again under another name when the answer was lost."""
+        while True:
+            self.declared = self.random.random() < 0.8
+            self.model = self.world.invariants.model(role=self.role, length=self.length if self.declared else None)
+            model = self.model
+            try:
+                progress = await self._creation(model)
+            except (*LATER, ChecksumMismatch):
+                if self.random.random() < 0.5 and model.id is not None:
+                    return  # 201's head came through, or it was broken off: the client knows the URL
+                await self.pause(2)
+                continue
+            except NotFound:
+                self.gone(model)
+                continue
+            model.id = progress.id
+            self.told(model, progress.offset, 0)
+            return
+
+    async def _creation(self, model: Model) -> Progress:
+        size = self.random.choice((None, None, *SIZES))
+        body = checksum = sent = None
+        if size is not None:
+            sent, body, checksum = self._body(model, 0, min(size, self.length))
+            model.taken_back = not sent.counts
+        creation = Creation(
+            length=self.length if self.declared else None,
+            metadata=model.name,
+            role=self.role,
+            checksum=checksum,
+            body=body,
+        )
+        try:
+            progress = await self.world.ask(lambda engine: engine.uploads.create(creation), self.patience())
+        finally:
+            if body is not None:
+                body.cut()
+        if sent is not None and progress.offset > len(sent.data):
+            self.world.fail(f"a creation with {len(sent.data)} bytes was answered with {progress.offset}")
+        if sent is not None and progress.offset == len(sent.data):  # less: the process was stopping
+            sent.reached = progress.offset
+        return progress
+
+    def _body(self, model: Model, offset: int, size: int) -> tuple[Sent, Stream, Checksum | None]:
+        """Draw a body of so many bytes: how it comes, how it ends, and whether it has a checksum."""
+        random, calm = self.random, self.world.calm
+        end = "well" if calm else random.choices(("well", "broken", "silent"), (8, 1.5, 0.5))[0]
+        data = random.randbytes(size)
+        announced = None if random.random() < 0.2 else size + (end != "well")
+        if offset + size >= self.length and end != "well":
+            announced = None
+        checksum = None
+        wrong = False
+        if random.random() < 0.3:
+            wrong = not calm and random.random() < 0.3
+            checksum = Checksum("md5", hashlib.md5(data + b"!" * wrong, usedforsecurity=False).digest())
+        sent = Sent(offset, data, counts=checksum is None or not (wrong or end != "well"))
+        model.sent.append(sent)
+        slow = random.choice((0.0, 0.0, 0.02, 0.5, 3.0))
+        return sent, Stream(self.world, data, announced=announced, end=end, slow=slow), checksum
+
+    # Bytes
+
+    async def _upload(self) -> None:
+        model = self.model
+        offset = await self.offset(model)
+        while offset < self.length or not self.declared:
+            await self._misbehave(offset)
+            try:
+                offset = await self._patch(model, offset, self._step(offset))
+            except (*LATER, OffsetConflict, ChecksumMismatch):
+                await self.pause(3)
+                offset = await self.offset(model)
+            except NotFound:
+                raise self.gone(model) from None
+            if self.random.random() < 0.3:
+                await self.pause(8)
+        if self.role is Role.WHOLE:
+            await self._read(model)
+
+    def _step(self, offset: int) -> int:
+        left = self.length - offset
+        if self.world.calm:
+            return left
+        return min(left, self.random.choice((*SIZES, left)))
+
+    async def _patch(self, model: Model, offset: int, size: int) -> int:
+        """Send bytes, and perhaps the length; returns the offset that was answered."""
+        before = model.told
+        sent, body, checksum = self._body(model, offset, size)
+        declares = not self.declared and (self.world.calm or offset + size == self.length or self.random.random() < 0.2)
+        append = Append(
+            id=self.id_of(model),
+            offset=offset,
+            length=self.length if declares else None,
+            checksum=checksum,
+            body=body,
+        )
+        try:
+            progress = await self.world.ask(lambda engine: engine.uploads.append(append), self.patience())
+        except OffsetConflict as error:
+            self.told(model, error.offset, before)
+            raise
+        finally:
+            body.cut()
+        self.told(model, progress.offset, before)
+        if size and progress.offset != offset + size:
+            self.world.fail(f"{model.id}: {size} bytes at {offset} were answered with {progress.offset}")
+        sent.reached = progress.offset
+        self._judge_durable(model, progress.offset)
+        if declares and append.length is not None:
+            self.declared = True
+        return progress.offset
+
+    def _judge_durable(self, model: Model, offset: int) -> None:
+        row = self.world.invariants.row(self.id_of(model))
+        if row is not None and row.state in {State.RECEIVING, State.FINALIZING, State.AVAILABLE} and row.offset < offset:
+            self.world.fail(f"{model.id}: {offset} bytes were acknowledged, and the row says {row.offset}")
+
+    async def _misbehave(self, offset: int) -> None:
+        """Do what clients should not, or seldom, do: a rival request, a stale offset, a deletion, or nothing for long."""
+        if self.world.calm:
+            return
+        chance = self.random.random()
+        if chance < 0.1:
+            size = min(self.random.choice(SIZES), self.length - offset)
+            self._rivals.append(self.world.begin(self._rival(self.model, offset, size)))
+        elif chance < 0.15 and offset:
+            self._rivals.append(self.world.begin(self._rival(self.model, self.random.randrange(offset), 50)))
+        elif chance < 0.2:
+            self._rivals.append(self.world.begin(self._look(self.model)))
+        elif chance < 0.22:
+            await self.delete(self.model)
+        elif chance < 0.24:
+            await asyncio.sleep(self.world.weather.long())
+
+    async def _rival(self, model: Model, offset: int, size: int) -> None:
+        declared = self.declared
+        try:
+            self.declared = True  # a rival says nothing of the length
+            patching = self._patch(model, offset, min(size, self.length - offset))
+        finally:
+            self.declared = declared
+        try:
+            await patching
+        except (NoAnswer, TusfmError):
+            return
+
+    async def _look(self, model: Model) -> None:
+        try:
+            await self.offset(model)
+        except Gone:
+            return
+
+    async def _read(self, model: Model) -> None:
+        content = await self.read(model)
+        if content != model.content or len(content) != self.length:
+            self.world.fail(f"{model.id} was read, and has other bytes")
+        if self.random.random() < 0.5:
+            await self.delete(model)
