@@ -1,6 +1,7 @@
 """Bad input gets a clear 4xx with our headers, or a closed connection; nothing is stored, no traceback is written."""
 
 import asyncio
+import os
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.conformance.client import OCTETS, VERSION, Client, patch_head, path_o
 from tests.deployments import Deployment
 
 HEAD = "Host: x\r\nTus-Resumable: 1.0.0\r\n"
+LARGE = 1_000_000  # bytes of a body that goes past the parser, for the most part
 UNPARSABLE = [
     "GET / HTTP/1.1\r\nHost: x\r\nBroken\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: x\r\n: empty\r\n\r\n",
@@ -59,14 +61,15 @@ async def test_bad_chunks_keep_what_was_right(client: Client, chunk: str, kept: 
     assert (await client.head(url)).offset == kept
 
 
-async def test_a_shorter_body_than_announced_is_kept(client: Client) -> None:
+@pytest.mark.parametrize("size", [20, LARGE])
+async def test_a_shorter_body_than_announced_is_kept(client: Client, size: int) -> None:
     """A body that ends before its Content-Length is a broken one: its bytes count."""
-    url = await client.made(100)
+    url = await client.made(3 * size)
     async with client.raw() as raw:
-        await raw.send(patch_head(path_of(url), 0, 50) + b"x" * 20)
+        await raw.send(patch_head(path_of(url), 0, 2 * size) + b"x" * size)
         raw.writer.write_eof()
         await raw.closed()
-    assert await client.offset_after(url, 20) == 20
+    assert await client.offset_after(url, size) == size
 
 
 @pytest.mark.parametrize("pause", [0, 0.2])
@@ -84,14 +87,16 @@ async def test_a_longer_body_than_announced_is_another_request(client: Client, p
     assert (status, await client.offset_after(url, 5)) in {(204, 5), (400, 5), (400, 0)}
 
 
-async def test_pipelined_requests_are_answered_in_order(client: Client) -> None:
+@pytest.mark.parametrize("size", [5, LARGE])
+async def test_pipelined_requests_are_answered_in_order(client: Client, size: int) -> None:
     """Two PATCHes and a HEAD on one connection, sent at once, are done one after another."""
-    url = path_of(await client.made(10))
+    url = path_of(await client.made(2 * size))
+    first, second = os.urandom(size), os.urandom(size)
     async with client.raw() as raw:
         head = request("HEAD", url, VERSION)
-        await raw.send(patch_head(url, 0, 5) + b"hello" + patch_head(url, 5, 5) + b"world" + head)
-        offsets = [(await raw.answer()).offset for _ in range(3)]
-    assert offsets == [5, 10, 10]
+        await raw.send(patch_head(url, 0, size) + first + patch_head(url, size, size) + second + head)
+        assert [(await raw.answer()).offset for _ in range(3)] == [size, 2 * size, 2 * size]
+    assert await client.content(url) == first + second
 
 
 async def test_a_sender_that_closes_its_side_first_is_answered(client: Client) -> None:

@@ -129,7 +129,7 @@ class TestFailures:
     async def test_bytes_that_change_on_their_way_are_refused(
         self, minio_server: S3Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Over plain http the storage holds the bytes against their CRC32C."""
+        """Over plain http the storage holds the bytes against their CRC-32."""
         async with in_bucket(minio_server, patience=HASTY) as storage:
             key = file_key()
             monkeypatch.setattr(s3_requests, "checksum", lambda _: "AAAAAA==")

@@ -6,10 +6,10 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from aiohttp import web
-from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp import hdrs, web
+from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, _ErrInfo
 
 HEAD_SECONDS = 30.0  # a whole request head must come within
 KEEP_ALIVE_SECONDS = 75.0  # longer than the usual proxy's, so that it is the proxy that closes
@@ -25,9 +25,12 @@ log = logging.getLogger(__name__)
 
 
 class Connection(RequestHandler):
-    """aiohttp's handler of one connection, with a time limit for heads and our own words for what it cannot parse."""
+    """aiohttp's handler of one connection, with a time limit for heads and our own words for what it cannot parse.
 
-    __slots__ = ("_head_bytes", "_head_timer", "_last_body")
+    What is still to come of a body of known length goes past the parser, which would copy it.
+    """
+
+    __slots__ = ("_head_bytes", "_head_timer", "_lacking", "_last_body")
 
     def __init__(self, manager: "Server", **kwargs: Any) -> None:  # noqa: ANN401  aiohttp's own
         """Take what aiohttp gives."""
@@ -35,6 +38,7 @@ class Connection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._last_body: StreamReader | None = None
+        self._lacking = 0  # bytes of the last body that go past the parser
 
     @property
     def busy(self) -> bool:
@@ -43,15 +47,52 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Give a head that has begun its time and its size; bytes of a body pass by."""
+        if self._lacking and data:
+            data = self._pass(data)
+            if not data:
+                return
         receives_body, before = self._last_body is not None and not self._last_body.is_eof(), self._request_count
         super().data_received(data)
         if self._request_count != before:
-            self._last_body = self._messages[-1][1]
+            self._begin_body(*self._messages[-1])
             self._stop_timer()
         elif data and not receives_body:
             self._take_head(len(data))
         if self._request_in_progress:
             self._end_broken_body()
+
+    def _begin_body(self, message: RawRequestMessage | _ErrInfo, body: StreamReader) -> None:
+        self._last_body = body
+        if isinstance(message, _ErrInfo) or message.chunked or message.upgrade or body.is_eof():
+            return
+        lacking = int(message.headers.get(hdrs.CONTENT_LENGTH, 0)) - body.total_bytes
+        if lacking >= READ_BYTES:  # fewer are copied sooner than a parser is made
+            self._lacking = lacking
+
+    def _pass(self, data: bytes) -> bytes:
+        """Take bytes of the body, and return those behind it, for a new parser: the old one never saw the body's end."""
+        assert self._last_body is not None
+        piece, rest = data[: self._lacking], data[self._lacking :]
+        self._lacking -= len(piece)
+        self._last_body.feed_data(piece)
+        if not self._lacking:
+            self._parser = self._new_parser()
+            self._last_body.feed_eof()
+        return rest
+
+    def _new_parser(self) -> HttpRequestParser:
+        """Make a parser like the one that aiohttp made."""
+        return HttpRequestParser(
+            self,
+            self._loop,
+            READ_BYTES,
+            max_line_size=LINE_BYTES,
+            max_field_size=LINE_BYTES,
+            max_headers=HEADERS,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
+        )
 
     def _take_head(self, size: int) -> None:
         """Count bytes of a head that is not whole yet; its time begins when no request before it is being answered."""
