@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.dialects.mysql.reserved_words import RESERVED_WORDS_MYSQL
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -44,6 +45,16 @@ def test_of_many_that_start_at_once_one_migrates(address: str) -> None:
     assert sum("already" in one for one in said) == 3
 
 
+def test_no_name_is_a_word_of_mysql_s_own(tmp_path: Path) -> None:
+    """Statements name tables and columns without quotes; MySQL reserves words that MariaDB does not."""
+    path = tmp_path / "tusfm.sqlite3"
+    migrate(f"sqlite+aiosqlite:///{path}")
+    found = inspect(create_engine(f"sqlite:///{path}"))
+    names = {column["name"] for table in found.get_table_names() for column in found.get_columns(table)}
+    assert "stored_bytes" in names
+    assert (names | set(found.get_table_names())) & RESERVED_WORDS_MYSQL == {"role"}  # a keyword, and free to be used
+
+
 def test_a_newer_schema_is_served_and_left_alone(address: str) -> None:
     """While a new version rolls out, the old one goes on, starts again, and does not migrate back."""
     migrate(address)
@@ -67,7 +78,7 @@ def test_one_that_waits_too_long_is_refused_politely(mysql_url: str, monkeypatch
     async def run() -> None:
         engine = create_async_engine(mysql_url)
         async with engine.connect() as other:
-            await other.execute(text(f"SELECT GET_LOCK('{migration.LOCK}', 1)"))
+            await other.execute(text(f"SELECT GET_LOCK({migration.LOCK}, 1)"))
             with pytest.raises(MetadataUnavailable, match="another migration of this database is running"):
                 await asyncio.to_thread(migrate, mysql_url)
         await engine.dispose()

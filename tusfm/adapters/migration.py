@@ -19,7 +19,7 @@ import migrations
 from tusfm.adapters.metadata_sql import HEAD_REVISION
 from tusfm.domain.errors import MetadataUnavailable
 
-LOCK = "tusfm migrate"
+LOCK = "LEFT(CONCAT('tusfm migrate ', DATABASE()), 64)"  # names of locks are the server's, not the database's
 WAIT_SECONDS = 30
 PAUSE_SECONDS = 0.05
 
@@ -86,13 +86,13 @@ async def _migrate_mysql(url: str, told: Told) -> str:
 
 
 def _locked(connection: Connection, told: Told) -> str:
-    if connection.exec_driver_sql(f"SELECT GET_LOCK('{LOCK}', {WAIT_SECONDS})").scalar() != 1:
+    if connection.exec_driver_sql(f"SELECT GET_LOCK({LOCK}, {WAIT_SECONDS})").scalar() != 1:
         msg = "another migration of this database is running"
         raise MetadataUnavailable(msg)
     try:
         return _upgrade(connection, told)
     finally:
-        connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{LOCK}')").close()
+        connection.exec_driver_sql(f"SELECT RELEASE_LOCK({LOCK})").close()
 
 
 def _upgrade(connection: Connection, told: Told) -> str:
