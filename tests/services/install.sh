@@ -45,6 +45,7 @@ has curl || packages+=(curl)
 has wget || packages+=(wget)
 has haproxy || [ -x /usr/sbin/haproxy ] || packages+=(haproxy)
 has caddy || packages+=(caddy)
+has strace || packages+=(strace)
 has nginx || [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
 if [ ${#packages[@]} -gt 0 ]; then
     if has apt-get && [ "$(id -u)" = 0 ]; then

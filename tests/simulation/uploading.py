@@ -179,6 +179,8 @@ class Uploader(Client):
             await self.delete(self.model)
         elif chance < 0.24:
             await asyncio.sleep(self.world.weather.long())
+        elif chance < 0.27:
+            self._rivals.append(self.world.begin(self._delete_meanwhile(self.model)))
 
     async def _rival(self, model: Model, offset: int, size: int) -> None:
         declared = self.declared
@@ -195,6 +197,13 @@ class Uploader(Client):
     async def _look(self, model: Model) -> None:
         try:
             await self.offset(model)
+        except Gone:
+            return
+
+    async def _delete_meanwhile(self, model: Model) -> None:
+        await self.pause(3)
+        try:
+            await self.delete(model)
         except Gone:
             return
 
