@@ -64,6 +64,22 @@ class TestBetweenProcesses:
         assert seen is not None
         assert seen.writer_alive is False
 
+    async def test_who_has_not_been_heard_of_for_a_day_is_forgotten(self, metadata: SqlMetadata, other: SqlMetadata) -> None:
+        """A process that begins takes away what dead ones left, and nobody else; one that comes back is alive again."""
+
+        async def known() -> list[str]:
+            statement = "SELECT id FROM processes ORDER BY id"
+            return await metadata.db.read(lambda connection: [row[0] for row in connection.exec_driver_sql(statement)])
+
+        for one in ("dead", "alive"):
+            await metadata.beat(one)
+        age = "UPDATE processes SET beat = beat - 86400001 WHERE id = 'dead'"
+        await metadata.db.write(lambda connection: connection.exec_driver_sql(age).rowcount)
+        await other.beat("new")
+        assert await known() == ["alive", "new"]
+        await metadata.beat("dead")
+        assert await known() == ["alive", "dead", "new"]
+
     async def test_a_duty_is_one_process_s(self, metadata: SqlMetadata, other: SqlMetadata) -> None:
         """One process sweeps at a time; when its time is over another may."""
         assert await metadata.lead("sweep", "one", 1000) is True

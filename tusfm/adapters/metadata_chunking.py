@@ -9,14 +9,13 @@ from sqlalchemy.exc import IntegrityError
 from tusfm.adapters import rows
 from tusfm.adapters.metadata_accounts import NO_LIMITS
 from tusfm.adapters.metadata_ending import FORGET_COMPOSED, EndingSql
-from tusfm.adapters.metadata_session import milliseconds
+from tusfm.adapters.metadata_session import DAY_MS, milliseconds
 from tusfm.domain.errors import Fenced, NotFound
 from tusfm.domain.files import MOST_ID, UPLOAD_SHAPE, Chunk, File
 from tusfm.domain.upload import State, Upload
 from tusfm.ports.chunking import NewFile
 from tusfm.ports.metadata import Message
 
-DAY_MS = 86_400_000
 INTEND = "INSERT INTO intents (name, begun_at) VALUES (:name, {now})"
 INTENT = "SELECT seq FROM intents WHERE name = :name"
 FORSAKE = "DELETE FROM intents WHERE name = :name"

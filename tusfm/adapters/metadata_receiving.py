@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from tusfm.adapters.metadata_accounts import AccountsSql
-from tusfm.adapters.metadata_session import FENCED, REMOVE_EXTENT, milliseconds
+from tusfm.adapters.metadata_session import DAY_MS, FENCED, REMOVE_EXTENT, milliseconds
 from tusfm.domain.errors import Fenced
 from tusfm.domain.upload import Extent, ExtentKind, State, Upload
 from tusfm.ports.metadata import Claim, Commit, Heard, Message, NewUpload
@@ -67,6 +67,8 @@ ASK = "UPDATE uploads SET wanted = 1 WHERE id = :id AND state = 'receiving' AND 
 HEARD = "SELECT id, epoch, state, wanted FROM uploads WHERE writer = :process"
 BEAT = "UPDATE processes SET beat = {now} WHERE id = :process"
 FIRST_BEAT = "INSERT INTO processes (id, beat) VALUES (:process, {now})"
+FORGET_DEAD = f"DELETE FROM processes WHERE beat < {{now}} - {DAY_MS}"
+"""One that was only frozen finds its row gone, and makes it anew."""
 OPEN_ENDED = (ExtentKind.TAIL, ExtentKind.SEGMENT)
 
 
@@ -295,8 +297,11 @@ class ReceivingSql(AccountsSql):
     async def beat(self, process: str) -> None:
         """Renew the heartbeat."""
 
-        def work(connection: Connection) -> None:
-            if not self.run(connection, BEAT, process=process).rowcount:
-                self.run(connection, FIRST_BEAT, process=process)
+        def work(connection: Connection) -> bool:
+            if self.run(connection, BEAT, process=process).rowcount:
+                return False
+            self.run(connection, FIRST_BEAT, process=process)
+            return True
 
-        await self.db.write(work)
+        if await self.db.write(work):
+            await self.db.write(lambda connection: self.run(connection, FORGET_DEAD))

@@ -25,6 +25,7 @@ ADD_MESSAGE = (
     "INSERT INTO outbox (message_id, kind, upload_id, body, process, written_at) "
     "VALUES (:id, :kind, :upload_id, :body, :process, {now})"
 )
+DAY_MS = 86_400_000
 FENCED = "Another request has taken over this upload."
 
 

@@ -10,14 +10,13 @@ from tusfm.adapters.clocks import compare_clocks
 from tusfm.adapters.databases import Database
 from tusfm.adapters.metadata_chunking import ChunkingSql
 from tusfm.adapters.metadata_keys import KeysSql
-from tusfm.adapters.metadata_session import milliseconds
+from tusfm.adapters.metadata_session import DAY_MS, milliseconds
 from tusfm.domain.errors import MetadataUnavailable
 from tusfm.domain.quotas import Quotas
 from tusfm.domain.upload import State, Upload
 from tusfm.ports.checks import Checks
 from tusfm.ports.metadata import Census, Pending, Selection
 
-DAY_MS = 86_400_000
 OTHERS_MS = 5000  # another process's messages are left to it for so long
 HEAD_REVISION = "0004"
 OVERDUE = (
