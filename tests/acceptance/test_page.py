@@ -1,6 +1,7 @@
 """The page at `/`, in Debian's Chromium."""
 
 import asyncio
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ from playwright.async_api import Browser
 
 from tests.acceptance.conftest import sha256
 from tests.acceptance.visitor import DIST, INPUT, PAUSE, visit
+from tests.access.tokens import OTHER_SECRET, SECRET, token
 from tests.conftest import missing
 from tests.servers import ServerProcess, free_port
 from tests.stacks import Stack, sweep
@@ -131,6 +133,36 @@ async def test_a_finished_file_can_be_deleted(browser: Browser, server: ServerPr
     await visitor.page.click("#ask-yes")
     await visitor.page.wait_for_selector("#finished-empty:visible")
     assert stack.objects() == {}
+    assert visitor.wrong == []
+
+
+async def test_a_server_that_wants_to_know_its_visitors(browser: Browser, tmp_path: Path) -> None:
+    """After a 401 the page asks for a token until one is taken, and goes on; the tab keeps it, and it is in headers only."""
+    file = tmp_path / "hello.txt"
+    file.write_text("hello")
+    end = int(time.time()) + 3600
+    right, wrong = token(exp=end), token(OTHER_SECRET, exp=end)
+    settings = {"TUSFM_AUTH": "jwt", "TUSFM_JWT_KEY": SECRET, "TUSFM_LOG_LEVEL": "debug"}
+    with ServerProcess(tmp_path / "server", settings) as server:
+        visitor = await visit(browser, f"{server.url}/")
+        page, link = visitor.page, "#finished li a"
+        await page.set_input_files(INPUT, file)
+        for said, text in (("wants to know", wrong), ("does not take", right)):
+            await page.wait_for_selector(f"#token-label:has-text('{said}'):visible")
+            await page.fill("#token-text", text)
+            await page.press("#token-text", "Enter")
+        await visitor.arrived()
+        await page.reload()
+        async with page.expect_download() as download:
+            await page.click(link)
+        assert (await (await download.value).path()).read_text() == "hello"
+        assert right not in await page.evaluate("JSON.stringify(localStorage)")
+        await page.evaluate("sessionStorage.clear()")
+        await page.reload()
+        await page.click(link)
+        await page.wait_for_selector("#token-label:has-text('wants to know'):visible")
+        assert not [one.url for one in visitor.sent if right in one.url]
+        assert right not in server.log()
     assert visitor.wrong == []
 
 

@@ -7,6 +7,7 @@ import { bytes } from './words.js'
 
 const KEY = 'tusfm.finished'
 const MOST = 200
+const FETCHED = 60000 // milliseconds that the browser may take to begin to save a file
 
 const $ = (id) => document.getElementById(id)
 const times = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
@@ -36,8 +37,10 @@ function element(tag, attributes, ...children) {
 
 export class Finished {
   #list = load()
+  #token
 
-  constructor() {
+  constructor(token) {
+    this.#token = token
     window.addEventListener('storage', (event) => {
       if (event.key !== KEY) return
       this.#list = load()
@@ -47,7 +50,7 @@ export class Finished {
   }
 
   add(url, name, size) {
-    const entry = { url, name, size, at: Date.now() }
+    const entry = { url, name, size, at: Date.now(), owned: 'Authorization' in this.#token.headers }
     this.#keep([entry, ...load().filter((other) => other.url !== url)])
   }
 
@@ -65,6 +68,7 @@ export class Finished {
   #row(entry) {
     const when = new Date(entry.at)
     const link = element('a', { href: here(entry.url), textContent: entry.name })
+    if (entry.owned) link.addEventListener('click', (event) => this.#fetch(event, entry))
     const copy = element('button', { type: 'button', textContent: 'Copy link' })
     const remove = element('button', { type: 'button', textContent: 'Delete' })
     copy.setAttribute('aria-label', `Copy the link of ${entry.name}`)
@@ -74,6 +78,21 @@ export class Finished {
     const about = element('span', { className: 'quiet' }, `${bytes(entry.size)} · `)
     about.append(element('time', { dateTime: when.toISOString(), textContent: times.format(when) }))
     return element('li', {}, element('div', {}, link, about), element('div', { className: 'buttons' }, copy, remove))
+  }
+
+  /** Get a file whose server wants a token: a link has none. */
+  async #fetch(event, entry) {
+    event.preventDefault()
+    try {
+      const answer = await fetch(here(entry.url), { headers: this.#token.headers })
+      if (answer.status === 401) return this.#token.ask(() => this.#fetch(event, entry))
+      if (!answer.ok) throw new Error(`the answer is ${answer.status}`)
+      const url = URL.createObjectURL(await answer.blob())
+      element('a', { href: url, download: entry.name }).click()
+      setTimeout(() => URL.revokeObjectURL(url), FETCHED)
+    } catch (error) {
+      window.alert(`${entry.name} did not come (${error.message}). Try again in a moment.`)
+    }
   }
 
   async #copy(entry, button) {
@@ -98,7 +117,12 @@ export class Finished {
   /** Delete it; return a sentence when that failed. */
   async #delete(entry) {
     try {
-      const answer = await fetch(here(entry.url), { method: 'DELETE', headers: { 'Tus-Resumable': '1.0.0' } })
+      const headers = { 'Tus-Resumable': '1.0.0', ...this.#token.headers }
+      const answer = await fetch(here(entry.url), { method: 'DELETE', headers })
+      if (answer.status === 401) {
+        this.#token.ask(() => {})
+        return 'The server wants to know who you are. Keep the file for now, and enter your token.'
+      }
       if (!answer.ok && answer.status !== 404 && answer.status !== 410) {
         return `The server did not delete it (${answer.status}). Try again in a moment.`
       }

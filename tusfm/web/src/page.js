@@ -13,6 +13,7 @@ import { ask } from './ask.js'
 import { Finished } from './finished.js'
 import { ENDPOINT, here, tusOptions } from './retrying.js'
 import { announce, Status } from './status.js'
+import { Token } from './token.js'
 import { bytes, plural } from './words.js'
 
 const GIB = 1024 ** 3
@@ -31,10 +32,11 @@ const uppy = new Uppy({
     },
   },
 })
-const finished = new Finished()
+const token = new Token()
+const finished = new Finished(token)
 const status = new Status(uppy)
 
-uppy.use(Tus, tusOptions(uppy, status, () => limit))
+uppy.use(Tus, tusOptions(uppy, token, status, () => limit))
 uppy.use(Dashboard, {
   target: '#uploads',
   inline: true,

@@ -29,10 +29,11 @@ class Stack extends DefaultHttpStack {
  * Options for Uppy's tus plugin. *watch* hears what becomes of each file:
  * waiting(id, status, delay), answered(id), resumed(id, offset), begunAgain(id).
  */
-export function tusOptions(uppy, watch, limit) {
+export function tusOptions(uppy, token, watch, limit) {
   const fileOf = new WeakMap()
   const answered = new WeakMap()
   const unreadable = new Set()
+  const retry = () => uppy.retryAll()
 
   async function look(id) {
     try {
@@ -70,12 +71,14 @@ export function tusOptions(uppy, watch, limit) {
   function onError(error) {
     const { originalRequest: request, originalResponse: response } = error.cause ?? error
     const said = response?.getBody()?.trim()
+    if (answered.get(request) === 401) token.ask(retry)
     error.message = unreadable.delete(fileOf.get(request)) ? UNREADABLE : failure(answered.get(request) ?? 0, said, limit())
   }
 
   return {
     endpoint: ENDPOINT,
     httpStack: new Stack(),
+    headers: () => token.headers,
     retryDelays: DELAYS,
     removeFingerprintOnSuccess: true,
     allowedMetaFields: ['name', 'type'],

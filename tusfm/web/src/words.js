@@ -41,7 +41,8 @@ export function failure(status, said, limit) {
     const most = limit ? ` It takes files of up to ${bytes(limit)}.` : ''
     return `The file is too large for this server.${most} Ask whoever runs it to raise the limit, or send the file in pieces.`
   }
-  if (status === 401 || status === 403) return 'The server does not let you upload. Sign in again, or ask whoever runs it.'
+  if (status === 401) return 'The server wants to know who you are. The upload goes on when you have entered your token.'
+  if (status === 403) return 'The server does not let you upload. Ask whoever runs it.'
   if (status === 404 || status === 410) return 'The server does not know this upload any more. Press Retry to begin it again.'
   if (status === 412 || status === 415) return 'This page and the server do not understand each other. Reload the page, then go on.'
   if (status === 0) return 'No answer came for a very long time. Press Retry when the server is back; what arrived is kept.'
