@@ -6,6 +6,7 @@ import resource
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import growth, plots, report
@@ -13,7 +14,7 @@ from benchmarks.peers import build
 from benchmarks.running import Plan, Results, run_workload
 from benchmarks.servers import Services
 from benchmarks.workloads import STACKS, Workload
-from tests.services import mysql, s3
+from tests.services import mysql, rabbitmq, s3
 from tusfm.web.build import BuildError
 
 RESULTS = Path("build") / "bench.json"
@@ -29,21 +30,28 @@ def main() -> None:
     if options.report:
         _report(Results.load(kept), quick=options.quick)
         return
+    stacks = options.stack or (["production"] if options.quick else list(STACKS))
+    if stacks != ["workers"]:  # where there are no peers
+        _build_peers()
+    results = Results.load(kept) if options.add and kept.exists() else Results()
+    with _services() as services:
+        plan = Plan(options.rounds or (2 if options.quick else 5), options.scale, brief=options.quick)
+        for stack in stacks:
+            with _under(stack, services) as its:
+                for workload in _chosen(STACKS[stack], options.only, quick=options.quick):
+                    run_workload(stack, workload, its, plan, results)
+                    results.save(kept)
+        if options.growth or not (options.quick or options.only or options.stack):
+            growth.run(services)
+    _report(results, quick=options.quick)
+
+
+def _build_peers() -> None:
     try:
         build.tusd()
         build.node_server()
     except BuildError as error:
         sys.exit(f"The peers could not be built. {error}")
-    results = Results.load(kept) if options.add and kept.exists() else Results()
-    with _services() as services:
-        plan = Plan(options.rounds or (2 if options.quick else 5), options.scale, brief=options.quick)
-        for stack in options.stack or (["production"] if options.quick else ["production", "embedded"]):
-            for workload in _chosen(STACKS[stack], options.only, quick=options.quick):
-                run_workload(stack, workload, services if stack == "production" else None, plan, results)
-                results.save(kept)
-        if options.growth or not (options.quick or options.only or options.stack):
-            growth.run(services)
-    _report(results, quick=options.quick)
 
 
 def _options() -> argparse.Namespace:
@@ -52,7 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds of each workload (default: 5)")
     parser.add_argument("--scale", type=float, default=1.0, help="the part of their full size that workloads have")
     parser.add_argument("--only", nargs="+", metavar="W", help="these workloads")
-    parser.add_argument("--stack", nargs="+", choices=sorted(STACKS), help="these stacks (default: both)")
+    parser.add_argument("--stack", nargs="+", choices=sorted(STACKS), help="these stacks (default: all)")
     parser.add_argument("--growth", action="store_true", help="measure also how it grows")
     parser.add_argument("--add", action="store_true", help="keep what was measured before, and add rounds")
     parser.add_argument("--report", action="store_true", help="measure nothing; write the report anew")
@@ -71,6 +79,18 @@ def _services() -> Iterator[Services]:
         if database is None or storage is None:
             sys.exit("MariaDB or MinIO is missing; `make services` gets them.")
         yield Services(database, storage)
+
+
+@contextlib.contextmanager
+def _under(stack: str, services: Services) -> Iterator[Services | None]:
+    """Give the services that a stack stands on; workers stand on a broker too."""
+    if stack != "workers":
+        yield services if stack == "production" else None
+        return
+    with tempfile.TemporaryDirectory() as folder, rabbitmq.rabbitmq(Path(folder)) as broker:
+        if broker is None:
+            sys.exit("RabbitMQ is missing; `make services` gets it.")
+        yield replace(services, broker=broker)
 
 
 def _report(results: Results, *, quick: bool) -> None:

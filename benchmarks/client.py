@@ -132,7 +132,9 @@ class Client:
     def _skip_body(self, reply: Reply) -> None:
         left = int(reply.headers.get("content-length", "0")) - len(reply.rest)
         while left > 0:
-            left -= len(self.socket.recv(left)) or left
+            more = self.socket.recv(left)
+            reply.rest += more
+            left -= len(more) or left
         while reply.headers.get("transfer-encoding") == "chunked" and not reply.rest.endswith(b"0\r\n\r\n"):
             reply.rest += self.socket.recv(65536)
 
@@ -146,6 +148,12 @@ class Client:
         """Send bytes; returns the seconds that it took."""
         head = f"PATCH {path} HTTP/1.1\r\n{VERSION}{OCTETS}Upload-Offset: {offset}\r\n"
         return expect(204, self.ask(head, offset, size)).seconds
+
+    def post(self, path: str, kind: str, body: bytes) -> Reply:
+        """Send a form, or nothing, to the older API."""
+        began = time.perf_counter()
+        self.socket.sendall(self.begin(f"POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\n", len(body)) + body)
+        return expect(200, self.answer(began))
 
     def head(self, path: str) -> Reply:
         """Ask for the state of an upload."""

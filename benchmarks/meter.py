@@ -34,13 +34,13 @@ class Meter:
         """Measure so many units of work; *syncs*: also until what was written is safe on the disk."""
         watch = FolderWatch(self.server.temporary)
         self.paused = 0.0
-        cpu, load, began = processes.cpu_seconds(self.server.pid), processes.generator_seconds(), time.perf_counter()
+        cpu, load, began = self._cpu_seconds(), processes.generator_seconds(), time.perf_counter()
         with watch.looking():
             yield
             seconds = time.perf_counter() - began - self.paused
         self.amount, self.seconds = amount, seconds
         self.figures["rate"] = amount / seconds
-        self.figures["cpu"] = (processes.cpu_seconds(self.server.pid) - cpu) / amount
+        self.figures["cpu"] = (self._cpu_seconds() - cpu) / amount
         self.figures["load"] = (processes.generator_seconds() - load) / amount
         self.figures["temp"] = watch.peak / MIB
         if syncs:
@@ -53,7 +53,10 @@ class Meter:
 
     def result(self) -> Figures:
         """Return all figures, while the server still runs."""
-        return {**self.figures, "peak": processes.memory_mib(self.server.pid)}
+        return {**self.figures, "peak": sum(map(processes.memory_mib, self.server.pids))}
+
+    def _cpu_seconds(self) -> float:
+        return sum(map(processes.cpu_seconds, self.server.pids))
 
 
 def sync(server: Server) -> float:

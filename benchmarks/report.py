@@ -23,6 +23,7 @@ NAMES = {
     "head": "slowest HEAD",
     "answered": "POST answered in",
     "idle": "idle memory",
+    "attempts": "attempts each",
 }
 
 
@@ -42,7 +43,8 @@ def _table(stack: str, workload: Workload, results: Results) -> Iterator[str]:
     counted = (
         ["S3 requests each" if workload.cost[1] == 1000 else "S3 requests a MiB", "up", "down"] if workload.counted else []
     )
-    heads = [workload.unit, "beside tusd", f"CPU, {workload.cost[0]}", "peak MiB", "temp MiB", *more, *counted]
+    beside = ["beside tusd"] if TUSD in workload.servers else []
+    heads = [workload.unit, *beside, f"CPU, {workload.cost[0]}", "peak MiB", "temp MiB", *more, *counted]
     yield "| server | " + " | ".join(heads) + " |"
     yield "|---" * (len(heads) + 1) + "|"
     for name in workload.servers:
@@ -57,7 +59,7 @@ def _cells(stack: str, workload: Workload, name: str, results: Results) -> list[
     figures = [figure for figure, _ in workload.shown] + (["calls", "up", "down"] if workload.counted else [])
     return [
         spread([one["rate"] for one in results.of(stack, workload.name, name) if "rate" in one]),
-        "-" if ratio is None else f"{ratio:.2f}",
+        *(["-" if ratio is None else f"{ratio:.2f}"] if TUSD in workload.servers else []),
         number(cpu * workload.cost[1] if cpu is not None and own else None),
         number(results.median(stack, workload.name, name, "peak") if own else None),
         number(results.median(stack, workload.name, name, "temp") if own else None),

@@ -5,7 +5,7 @@ import json
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.client import Unexpected
@@ -106,7 +106,7 @@ def _count(stack: str, workload: Workload, services: Services, scale: float, res
         if name == DIRECT:
             continue
         with S3Proxy(services.s3) as proxy:
-            through = Services(services.mysql, services.s3, proxy.proxied)
+            through = replace(services, through=proxy.proxied)
             with production(name, through) as server:
                 proxy.clear()
                 meter = Meter(server, scale)

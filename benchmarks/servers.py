@@ -18,13 +18,15 @@ from sqlalchemy.engine import URL
 from benchmarks.client import Client
 from benchmarks.peers import build
 from benchmarks.storage import Bucket
-from tests.servers import OURS, free_port
+from tests.servers import OURS, WorkerProcess, free_port
+from tests.services.rabbitmq import Rabbit
 from tests.services.s3 import S3Server
 from tests.stacks import ProductionStack, migrated
 
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.005
 TUSFM, TUSD, NODE, BARE, SINK, DIRECT = "tusfm", "tusd", "@tus/server", "bare handler", "sink", "straight to MinIO"
+ONE_PATCH = "tusfm, one PATCH"
 
 
 Place = ProductionStack | None
@@ -48,6 +50,7 @@ class Server:
         self.port = free_port()
         self.bucket: Bucket | None = None
         self.stack: ProductionStack | None = None
+        self.worker: WorkerProcess | None = None
         self.data, self.temporary = folder / "data", folder / "temporary"
         self.started_in = 0.0
         self.environ: Mapping[str, str] = {}
@@ -98,6 +101,12 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def pids(self) -> list[int]:
+        """Its process, and its worker's."""
+        worker = self.worker.process if self.worker else None
+        return [self.pid, worker.pid] if worker else [self.pid]
+
     def _wait(self, began: float) -> None:
         while time.perf_counter() - began < START_SECONDS:
             with contextlib.suppress(OSError), Client(self.port) as client:
@@ -112,11 +121,12 @@ class Server:
 
 @dataclass
 class Services:
-    """What the production stack stands on; *through* is a proxy that counts, while one does."""
+    """What the production stack stands on; *through* is a proxy that counts, while one does; a broker brings a worker."""
 
     mysql: URL
     s3: S3Server
     through: S3Server | None = None
+    broker: Rabbit | None = None
 
     @property
     def endpoint(self) -> S3Server:
@@ -150,6 +160,9 @@ def production(name: str, services: Services, arguments: Sequence[str] = ()) -> 
         command = Command([*command.line, *arguments], command.environ, command.ready)
         server = stack.enter_context(Server(name, command, _folder()))
         server.bucket, server.stack = bucket, place
+        if services.broker is not None and place is not None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            server.worker = stack.enter_context(WorkerProcess(Path(folder), place.settings))
         yield server
 
 
@@ -167,6 +180,8 @@ def _folder() -> Path:
 
 def _tusfm_on_s3(services: Services, bucket: Bucket, stack: contextlib.ExitStack) -> tuple[Command, Place]:
     place = ProductionStack(stack.enter_context(migrated(services.mysql)), services.endpoint, bucket.name)
+    if services.broker is not None:
+        place.settings |= services.broker.settings(bucket.name)
     return _ours(place), place
 
 
@@ -200,6 +215,7 @@ def _keys(server: S3Server) -> dict[str, str]:
 
 _PRODUCTION: Mapping[str, Callable[[Services, Bucket, contextlib.ExitStack], tuple[Command, Place]]] = {
     TUSFM: _tusfm_on_s3,
+    ONE_PATCH: _tusfm_on_s3,
     TUSD: _tusd_on_s3,
     NODE: _node_on_s3,
     DIRECT: _direct,

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks import asking, breaking, uploading
+from benchmarks import asking, breaking, finishing, uploading
 from benchmarks.client import KIB, MIB
 from benchmarks.meter import Meter
-from benchmarks.servers import BARE, DIRECT, NODE, SINK, TUSD, TUSFM
+from benchmarks.servers import BARE, DIRECT, NODE, ONE_PATCH, SINK, TUSD, TUSFM
 
 GIB = 1024 * MIB
 PEERS = (TUSFM, TUSD, NODE)
@@ -304,4 +304,36 @@ EMBEDDED: Sequence[Workload] = (
         shown=(("idle", "idle MiB"),),
     ),
 )
-STACKS = {"production": PRODUCTION, "embedded": EMBEDDED}
+WORKERS: Sequence[Workload] = (
+    Workload(
+        "W11",
+        "1 GiB in chunks of 10 MiB by the older API, four at once, from the first chunk to SUCCESS",
+        finishing.chunked(GIB, 10 * MIB, 4),
+        "s",
+        (TUSFM, ONE_PATCH),
+        (Goal("rate", 1.6, 1.3, against=ONE_PATCH, at_most=True), _most("up", 1.01, 1.01), _most("down", 0.01, 0.01)),
+        counted=True,
+        bytes_each=MIB,
+    ),
+    Workload(
+        "W12",
+        "from the last byte of an upload of 9 MiB to the first byte of its download",
+        finishing.last_byte(50, 9 * MIB),
+        "ms",
+        (TUSFM,),
+        (_most("rate", 150, 100),),
+        EACH,
+        (("answered", "PATCH answered, ms"), ("p99", "p99, ms")),
+    ),
+    Workload(
+        "W13",
+        "1,000 finalizations queued while the worker stands still",
+        finishing.queue(1000),
+        "finalizations/s",
+        (TUSFM,),
+        (_most("attempts", 1, 1),),
+        EACH,
+        (("attempts", "attempts each"),),
+    ),
+)
+STACKS = {"production": PRODUCTION, "embedded": EMBEDDED, "workers": WORKERS}

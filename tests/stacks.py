@@ -83,7 +83,11 @@ class ProductionStack:
 
     def rows(self) -> int:
         """Count rows."""
-        return int(str(apart(lambda: execute(self._mysql, "SELECT COUNT(*) FROM uploads"))))
+        return self.value("SELECT COUNT(*) FROM uploads")
+
+    def value(self, statement: str) -> int:
+        """Read a number."""
+        return int(str(apart(lambda: execute(self._mysql, statement))))
 
     def execute(self, statement: str) -> None:
         """Run a statement."""
