@@ -27,7 +27,6 @@ from tusfm.ports.watching import UNWATCHED, Watch
 
 MIB = 1024 * 1024
 MIN_PART = 5 * MIB
-READ_BYTES = MIB
 MOST_DELETES = 1000  # keys in one request
 SLOW_SECONDS = 3.0  # a reader that leaves a piece for so long loses its connection, and gets another one when it goes on
 BUCKETS = "MINIO_PRIVATE_BUCKET, MINIO_PUBLIC_BUCKET and TUSFM_S3_BUCKET"
@@ -170,11 +169,10 @@ class S3Storage:
             if response.content_length != end - start:
                 msg = "an object is shorter than it was"
                 raise BytesLost(msg)
-            while piece := await response.content.readany():
+            while piece := (await response.content.readchunk())[0]:  # as it arrived, where other ways join pieces
                 slow = loop.call_later(SLOW_SECONDS, response.close)
                 try:
-                    for at in range(0, len(piece), READ_BYTES):
-                        yield piece[at : at + READ_BYTES]
+                    yield piece
                 finally:
                     slow.cancel()
         finally:
