@@ -65,8 +65,10 @@ class FileShown(Schema):
     id = fields.String(metadata={"description": "Names the file to `get`, `status` and `retry`; it is not the upload's."})
     path = fields.String(metadata={"description": "`BUCKET/UPLOAD_ID.EXTENSION`."})
     content_type = fields.String(metadata={"description": "As it was given."})
-    detail = fields.Dict(metadata={"description": "As it was given, its values as texts; or null."})
-    credential = fields.Dict(metadata={"description": "The same; without one, or with an empty one, the file is public."})
+    detail = fields.Dict(allow_none=True, metadata={"description": "As it was given, its values as texts; or null."})
+    credential = fields.Dict(
+        allow_none=True, metadata={"description": "The same; without one, or with an empty one, the file is public."}
+    )
     download_url = fields.String(metadata={"description": "Where the file can be read; a private one for 7 days."})
 
 

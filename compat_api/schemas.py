@@ -47,9 +47,13 @@ class FormInteger(fields.Integer):
 
 
 class FormText(fields.String):
-    """A text in a form."""
+    """A text in a form; an empty one counts as missing."""
 
     default_error_messages = {"required": REQUIRED}
+
+    def __init__(self, metadata: Mapping[str, object], *valid: validate.Validator) -> None:
+        """Take what the documentation says of it, and what it is held against."""
+        super().__init__(required=True, validate=valid, metadata={"minLength": 1, **metadata})
 
 
 class FormFile(fields.Raw):
@@ -126,7 +130,7 @@ class ChunkForm(FormSchema):
     chunk_size = FormInteger(
         required=True, validate=Within(min=0), metadata=shown("Bytes of the chunk, as the client counts them.", 1048576)
     )
-    upload_id = FormText(required=True, metadata=shown("As `init` answered it."))
+    upload_id = FormText(shown("As `init` answered it."))
     chunk_index = FormInteger(required=True, validate=COUNT, metadata=shown("The chunk's place, from 0.", 0))
     file = FormFile(required=True, metadata={**shown("The chunk's bytes."), "type": "file"})
 
@@ -144,18 +148,15 @@ class ChunkForm(FormSchema):
 class CompletionForm(FormSchema):
     """All chunks were sent; `total_size` is never refused for its value."""
 
-    upload_id = FormText(required=True, metadata=shown("As `init` answered it."))
+    upload_id = FormText(shown("As `init` answered it."))
     total_chunks = FormInteger(required=True, validate=COUNT, metadata=shown("How many chunks make the file.", 1))
     total_size = FormInteger(required=True, metadata=shown("Bytes of the file, as the client counts them.", 1048576))
     file_extension = FormText(
-        required=True,
-        validate=validate.OneOf(EXTENSIONS, error=AMONG),
-        metadata=shown("The end of the file's name, without a dot.", "txt"),
+        shown("The end of the file's name, without a dot.", "txt"), validate.OneOf(EXTENSIONS, error=AMONG)
     )
     content_type = FormText(
-        required=True,
-        validate=validate.Length(max=LONGEST_TYPE, error="string should have at most {max} characters"),
-        metadata=shown("The type that browsers are told.", "text/plain"),
+        shown("The type that browsers are told.", "text/plain"),
+        validate.Length(max=LONGEST_TYPE, error="string should have at most {max} characters"),
     )
     credential = JsonObject(metadata=shown("A JSON object; who shows these pairs may read the file. Empty: anyone.", ""))
     detail = JsonObject(metadata=shown("A JSON object that is kept and shown with the file.", '{"title": "Minutes"}'))
@@ -164,7 +165,7 @@ class CompletionForm(FormSchema):
 class RetryForm(FormSchema):
     """A FAILURE is to be tried again."""
 
-    file_id = FormText(required=True, metadata=shown("The `id` that `complete` answered."))
+    file_id = FormText(shown("The `id` that `complete` answered."))
     credential = JsonObject(metadata=shown("A private file's credential, a JSON object."))
 
 

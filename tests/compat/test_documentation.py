@@ -61,6 +61,15 @@ async def test_every_field_is_described(specification: dict[str, Any], name: str
     assert {one["name"] for one in parameters if one["type"] == "file"} == {"file"} & set(FIELDS[name])
 
 
+async def test_what_may_be_null_or_must_not_be_empty_says_so(specification: dict[str, Any]) -> None:
+    """A client that is made from the description takes a public file's null, and sends no text that counts as missing."""
+    shown = specification["definitions"]["FileShown"]["properties"]
+    assert {name for name, said in shown.items() if said.get("x-nullable")} == {"credential", "detail"}
+    form = specification["paths"][f"{BASE}/upload/complete/"]["post"]["parameters"]
+    texts = {one["name"] for one in form if one["type"] == "string" and one["required"]}
+    assert {one["name"] for one in form if one.get("minLength") == 1} == texts
+
+
 async def test_it_is_served_from_here(client: Client) -> None:
     """At both spellings, asked for each time, kept by its tag, and nothing but its own files."""
     for spelling in ("/docs", "/docs/"):
