@@ -22,17 +22,41 @@ class Gone(Exception):
     """The upload is not there any more, and may be so."""
 
 
-class Sender:
-    """One client, with random choices of its own."""
+class Caller:
+    """One client, with random choices of its own, and connections to random servers."""
 
-    def __init__(self, seed: str, urls: Sequence[str], tally: Tally, uploads: list[Upload]) -> None:
+    def __init__(self, seed: str, urls: Sequence[str], tally: Tally) -> None:
         """Take a seed, the servers, and where to write down what it does."""
         self._random = random.Random(seed)
         self._urls = urls
         self._tally = tally
-        self._uploads = uploads
         self.calm = False
         self.stopping = False
+
+    @contextlib.asynccontextmanager
+    async def _connection(self, what: str, url: str = "") -> AsyncIterator[Raw]:
+        """Connect to a random server, or to the one of a URL. Lost."""
+        parts = urlsplit(url or self._random.choice(self._urls))
+        assert parts.hostname is not None
+        assert parts.port is not None
+        try:
+            async with asyncio.timeout(2 * ANSWER_SECONDS), Raw(parts.hostname, parts.port) as raw:
+                yield raw
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+            self._tally.requests[f"{what} lost"] += 1
+            raise Lost from error
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._random.uniform(0.05, 0.4))
+
+
+class Sender(Caller):
+    """One that speaks tus."""
+
+    def __init__(self, seed: str, urls: Sequence[str], tally: Tally) -> None:
+        """Take a seed, the servers, and where to write down what it does."""
+        super().__init__(seed, urls, tally)
+        self.uploads: list[Upload] = []
 
     async def run(self) -> None:
         """Upload until told to stop; what was begun is finished."""
@@ -58,7 +82,7 @@ class Sender:
 
     def _new(self, size: int, *, deferred: bool = False) -> Upload:
         upload = Upload(noise(size, self._random.getrandbits(32)), self._tally, deferred)
-        self._uploads.append(upload)
+        self.uploads.append(upload)
         return upload
 
     # Requests
@@ -67,23 +91,11 @@ class Sender:
         """Send a whole request to a random server, on a connection of its own. Lost, Gone."""
         path = path_of(upload.url) if upload.url else "/files/"
         before = upload.seen
-        async with self._connection(upload, method) as raw:
+        async with self._connection(method) as raw:
             head = request(method, path, {**VERSION, **headers, "Content-Length": len(body), "Connection": "close"})
             await raw.send(head + body)
             answer = await raw.answer(ANSWER_SECONDS, empty=method == "HEAD")
         return self._heard(upload, method, answer, before)
-
-    @contextlib.asynccontextmanager
-    async def _connection(self, upload: Upload, method: str) -> AsyncIterator[Raw]:
-        parts = urlsplit(self._random.choice(self._urls))
-        assert parts.hostname is not None
-        assert parts.port is not None
-        try:
-            async with asyncio.timeout(2 * ANSWER_SECONDS), Raw(parts.hostname, parts.port) as raw:
-                yield raw
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
-            upload.tally.requests[f"{method} lost"] += 1
-            raise Lost from error
 
     def _heard(self, upload: Upload, method: str, answer: Answer, before: int) -> Answer:
         upload.heard(method, answer)
@@ -92,9 +104,6 @@ class Sender:
         if "Upload-Offset" in answer.headers and method in {"HEAD", "PATCH"}:
             upload.saw(answer.offset, before)
         return answer
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(self._random.uniform(0.05, 0.4))
 
     # Creation
 
@@ -134,7 +143,7 @@ class Sender:
         if early:
             await self._transfer_all(parts)
         final.sent = final.seen = len(final.data)
-        self._uploads.append(final)
+        self.uploads.append(final)
         await self.verify(final, parts)
 
     async def _transfer_all(self, parts: Sequence[Upload]) -> None:
@@ -205,7 +214,7 @@ class Sender:
     async def _broken(self, upload: Upload, start: int, size: int) -> None:
         """Announce more than is sent, and go away; by a FIN, or a RST, slowly or at once."""
         part = self._random.randint(0, size)
-        async with self._connection(upload, "PATCH") as raw:
+        async with self._connection("PATCH") as raw:
             await self._begin(upload, raw, start, size)
             await self._trickle(upload, raw, start, part)
             if self._random.random() < 0.5:
@@ -216,7 +225,7 @@ class Sender:
     async def _left_open(self, upload: Upload, start: int, size: int) -> None:
         """Go silent in the middle; somebody else goes on; then the old connection brings nonsense."""
         part = self._random.randint(0, size - 1)
-        async with self._connection(upload, "PATCH") as raw:
+        async with self._connection("PATCH") as raw:
             await self._begin(upload, raw, start, size)
             await self._trickle(upload, raw, start, part)
             await self._resync(upload)
@@ -239,6 +248,12 @@ class Sender:
                 await asyncio.sleep(self._random.uniform(0, 0.1))
 
     # The end
+
+    async def again(self) -> None:
+        """Everything that was whole once is whole still, whatever came after it."""
+        for upload in self.uploads:
+            if upload.finished and not upload.deleted and not upload.doomed:
+                await self.verify(upload)
 
     async def verify(self, upload: Upload, parts: Sequence[Upload] = ()) -> None:
         """Download a finished upload from some server, as soon as one gives it. Gone: its parts were taken away."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from tests.conformance.client import Answer
 
@@ -19,6 +20,8 @@ class Tally:
     """What was done, for the report."""
 
     uploads: int = 0
+    files: int = 0
+    """Those that came in chunks."""
     compared: int = 0
     """Bytes that were downloaded and are right."""
     requests: Counter[str] = field(default_factory=Counter)
@@ -80,6 +83,48 @@ class Upload:
         self.tally.compared += len(data)
         self.finished = True
 
-    def violate(self, what: str) -> None:
+    def violate(self, what: str) -> NoReturn:
         """Break off."""
         raise Violation(f"{self.url}: {what}")
+
+
+@dataclass(eq=False)
+class ChunkedFile:
+    """A file in chunks: of each index what it may hold, which is the chunk that was answered 200 last.
+
+    A request that was not answered may have been taken, or will be when a server that stood still reads it.
+    *lacking* is a chunk that was not sent yet: without it, and only then, the file is a FAILURE.
+    """
+
+    upload_id: str
+    count: int
+    credential: dict[str, str] = field(default_factory=dict)
+    lacking: int | None = None
+    id: str = ""
+    finished: bool = False
+
+    def __post_init__(self) -> None:
+        """Begin without a chunk."""
+        self._may: list[set[bytes]] = [set() for _ in range(self.count)]
+        self._lost: list[set[bytes]] = [set() for _ in range(self.count)]
+
+    def sent(self, index: int, data: bytes, status: int | None) -> None:
+        """Take what became of a chunk; None: no answer came."""
+        if status is None or status in AWAY:
+            self._lost[index].add(data)
+            self._may[index].add(data)
+        elif status == 200:
+            self._may[index] = {data, *self._lost[index]}
+        elif status != 422 or not self.id:
+            self.violate(f"a chunk was answered {status}")
+
+    def may_be(self, content: bytes) -> bool:
+        """Whether these are its chunks, in order and whole."""
+        ends = {0}
+        for choices in self._may:
+            ends = {end + len(one) for end in ends for one in choices if content.startswith(one, end)}
+        return len(content) in ends
+
+    def violate(self, what: str) -> NoReturn:
+        """Break off."""
+        raise Violation(f"the file {self.id} of the upload {self.upload_id}: {what}")

@@ -13,15 +13,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.chunks import ChunkSender
 from tests.chaos.clients import Sender
-from tests.chaos.ledger import Tally, Upload, Violation
+from tests.chaos.ledger import Tally, Violation
 from tests.chaos.plant import Plant, plant
 from tests.chaos.storm import Storm, schedule
 from tests.conformance.client import VERSION, Raw, request
-from tests.stacks import execute, sweep
-from tusfm.adapters.storage_s3 import S3Place, S3Storage
+from tests.stacks import apart, execute
+from tusfm import wiring
+from tusfm.adapters.storage_s3 import S3Storage
+from tusfm.domain.upload import LIVE
+from tusfm.engine.expiration import MARKER, MULTIPARTS
+from tusfm.ports.metadata import Selection
+from tusfm.settings import Settings, load
 
-SENDERS = 6
+SENDERS = 5
+CHUNK_SENDERS = 2
 CALM_SECONDS = 60.0  # in which every upload completes once everything is up again
 LEASE_SECONDS = 30.0
 
@@ -43,18 +50,20 @@ class Report:
         asked = ", ".join(f"{name} {count}" for name, count in sorted(tally.requests.items()))
         struck = ", ".join(f"{name} {count}" for name, count in sorted(self.blows.items()))
         return (
-            f"seed {self.seed}, {self.seconds:g} s: {tally.uploads} uploads whole, {tally.compared} bytes compared, "
-            f"all whole {self.calm:.1f} s after the storm\nstruck: {struck}\nanswered: {asked}"
+            f"seed {self.seed}, {self.seconds:g} s: {tally.uploads} uploads and {tally.files} files in chunks whole, "
+            f"{tally.compared} bytes compared, all whole {self.calm:.1f} s after the storm\n"
+            f"struck: {struck}\nanswered: {asked}"
         )
 
 
 async def weather(site: Plant, seed: int, seconds: float, calm_seconds: float) -> Report:
     """Let clients work under a storm and after it. Violation."""
     report = Report(seed, seconds)
-    uploads: list[Upload] = []
     urls = [server.url for server in site.servers]
-    senders = [Sender(f"{seed} client {number}", urls, report.tally, uploads) for number in range(SENDERS)]
-    storm = Storm(site, uploads)
+    tus = [Sender(f"{seed} client {number}", urls, report.tally) for number in range(SENDERS)]
+    others = [ChunkSender(f"{seed} chunks {number}", urls, report.tally) for number in range(CHUNK_SENDERS)]
+    senders: list[Sender | ChunkSender] = [*tus, *others]
+    storm = Storm(site, [sender.uploads for sender in tus])
     work = [asyncio.create_task(sender.run()) for sender in senders]
     raging = asyncio.create_task(storm.rage(schedule(seed, seconds)))
     try:
@@ -73,7 +82,8 @@ async def weather(site: Plant, seed: int, seconds: float, calm_seconds: float) -
         for task in (*work, raging):
             task.cancel()
         await asyncio.gather(*work, raging, return_exceptions=True)
-    await _again(senders[0], uploads)
+    for sender in senders:
+        await sender.again()
     return report
 
 
@@ -89,32 +99,31 @@ async def _first(wanted: Sequence[asyncio.Task[None]], beside: Sequence[asyncio.
         waiting -= done
 
 
-async def _again(sender: Sender, uploads: Sequence[Upload]) -> None:
-    """Everything that was whole once is whole still, whatever came after it."""
-    for upload in uploads:
-        if upload.finished and not upload.deleted and not upload.doomed:
-            await sender.verify(upload)
-
-
 async def leaves_nothing(site: Plant) -> None:
-    """After DELETE of everything and a sweep there is no object, part or tail left."""
+    """After deletion of everything and a sweep there is no object, chunk, part or tail left."""
     await execute(site.database, "UPDATE uploads SET expires_at = 1 WHERE state = 'failed'")  # which only time takes away
+    await execute(site.database, "UPDATE duties SET held_until = 0")  # as it is half a day later
     ids = str(await execute(site.database, "SELECT GROUP_CONCAT(id) FROM uploads WHERE state <> 'terminated'")).split(",")
     for upload_id in ids:
         async with Raw("127.0.0.1", site.servers[0].port) as raw:
             await raw.send(request("DELETE", f"/files/{upload_id}", {**VERSION, "Connection": "close"}))
             if (await raw.answer(30)).status not in {204, 404}:
                 raise Violation(f"{upload_id} cannot be deleted")
-    await asyncio.to_thread(sweep, site.stack)
-    storage = S3Storage(site.minio.server.address, S3Place(bucket=site.stack._place.bucket, prefix=site.stack._place.prefix))
-    await storage.start()
-    try:
-        left = [key async for key in storage.keys("") if not key.startswith("work/marker/")]
-        left += [key async for key, _ in storage.multiparts("")]
-    finally:
-        await storage.close()
+    left = await asyncio.to_thread(apart, lambda: _swept(load(site.stack.settings)))
     if left:
         raise Violation(f"left behind: {left}")
+
+
+async def _swept(settings: Settings) -> list[str]:
+    """Delete, as an operator does, what no client can; sweep, and list what is left."""
+    async with wiring.opened(settings) as engine:
+        for upload in await engine.metadata.select(Selection(states=tuple(LIVE), limit=10**6)):
+            await engine.uploads.remove(upload.id)
+        await engine.sweep.sweep()
+        storage = engine.storage
+        left = [key for top in MULTIPARTS async for key in storage.keys(top) if MARKER not in key]
+        assert isinstance(storage, S3Storage)
+        return left + [key for top in MULTIPARTS async for key, _ in storage.multiparts(top)]
 
 
 def run(folder: Path, seed: int, seconds: float, calm_seconds: float = CALM_SECONDS) -> Report:

@@ -1,6 +1,7 @@
 """The schedule: what breaks, when, and for how long; all of it follows from the seed."""
 
 import asyncio
+import itertools
 import random
 import signal
 from collections import Counter
@@ -67,7 +68,8 @@ class Storm:
     """Strikes a plant, blow by blow."""
 
     plant: Plant
-    uploads: Sequence[Upload]
+    uploads: Sequence[Sequence[Upload]]
+    """Of each client."""
     counts: Counter[str] = field(default_factory=Counter)
     _thawing: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -165,13 +167,15 @@ class Storm:
 
     async def _abort(self, blow: Blow) -> None:
         """Take some upload's parts away, as a lifecycle rule or an operator might; only then may it be gone."""
-        storage = S3Storage(self.plant.minio.server.address, S3Place(bucket=self.plant.stack._place.bucket, prefix=""))
+        settings = self.plant.stack.settings
+        place = S3Place(bucket=settings["MINIO_PRIVATE_BUCKET"], prefix="", public=settings["MINIO_PUBLIC_BUCKET"])
+        storage = S3Storage(self.plant.minio.server.address, place)
         await storage.start()
         try:
-            found = [one async for one in storage.multiparts("")]
+            found = [one for top in ("", "public/") async for one in storage.multiparts(top)]
             if found:
                 key, multipart = found[int(blow.dice * len(found))]
-                for upload in self.uploads:
+                for upload in itertools.chain(*self.uploads):
                     if f"/{upload.id}/" in key and "/l/" not in key:
                         upload.doomed = True
                 await storage.abort(key, multipart)
