@@ -122,6 +122,7 @@ class Sender(Caller):
                     break
             await self._pause()
         upload.url, upload.sent = answer.location, len(body)
+        upload.doomed = upload.id in self._tally.aborted
         upload.saw(answer.offset, 0)
 
     async def _concatenation(self) -> None:

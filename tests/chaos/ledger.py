@@ -26,6 +26,10 @@ class Tally:
     """Bytes that were downloaded and are right."""
     requests: Counter[str] = field(default_factory=Counter)
     """Answers by method and status; "lost" where none came."""
+    aborted: set[str] = field(default_factory=set)
+    """Ids of uploads whose multipart upload was aborted from outside."""
+    unknown: int = 0
+    """Those of them that no client had been told of: each may be a creation that is answered 404."""
 
 
 @dataclass(eq=False)
@@ -67,11 +71,18 @@ class Upload:
         self.tally.requests[f"{method} {answer.status}"] += 1
         if answer.status in AWAY or answer.status < 300:
             return
-        if answer.status == 404 and (self.doomed or self.deleted):
+        if answer.status == 404 and (self.doomed or self.deleted or self._aborted_at_birth()):
             return
         if method != "HEAD" and answer.status in {409, 460}:
             return
         self.violate(f"{method} was answered {answer.status}: {answer.body[:200]!r}")
+
+    def _aborted_at_birth(self) -> bool:
+        """Whether its parts were taken away before its creation was answered."""
+        if self.url or not self.tally.unknown:
+            return False
+        self.tally.unknown -= 1
+        return True
 
     def got(self, data: bytes) -> None:
         """Compare a download."""

@@ -63,7 +63,7 @@ async def weather(site: Plant, seed: int, seconds: float, calm_seconds: float) -
     tus = [Sender(f"{seed} client {number}", urls, report.tally) for number in range(SENDERS)]
     others = [ChunkSender(f"{seed} chunks {number}", urls, report.tally) for number in range(CHUNK_SENDERS)]
     senders: list[Sender | ChunkSender] = [*tus, *others]
-    storm = Storm(site, [sender.uploads for sender in tus])
+    storm = Storm(site, [sender.uploads for sender in tus], report.tally)
     work = [asyncio.create_task(sender.run()) for sender in senders]
     raging = asyncio.create_task(storm.rage(schedule(seed, seconds)))
     try:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.ledger import Upload
+from tests.chaos.ledger import Tally, Upload
 from tests.chaos.plant import Plant
 from tests.servers import CommandProcess
 from tests.services.s3_proxy import S3Proxy
@@ -70,6 +70,7 @@ class Storm:
     plant: Plant
     uploads: Sequence[Sequence[Upload]]
     """Of each client."""
+    tally: Tally
     counts: Counter[str] = field(default_factory=Counter)
     _thawing: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -165,6 +166,14 @@ class Storm:
         await asyncio.sleep(seconds)
         s3.slow = 0.0
 
+    def _doom(self, upload_id: str) -> None:
+        """Write down that an upload may be gone; its client may not have been told of it yet."""
+        self.tally.aborted.add(upload_id)
+        known = [upload for upload in itertools.chain(*self.uploads) if upload.url and upload.id == upload_id]
+        for upload in known:
+            upload.doomed = True
+        self.tally.unknown += not known
+
     async def _abort(self, blow: Blow) -> None:
         """Take some upload's parts away, as a lifecycle rule or an operator might; only then may it be gone."""
         settings = self.plant.stack.settings
@@ -175,9 +184,8 @@ class Storm:
             found = [one for top in ("", "public/") async for one in storage.multiparts(top)]
             if found:
                 key, multipart = found[int(blow.dice * len(found))]
-                for upload in itertools.chain(*self.uploads):
-                    if f"/{upload.id}/" in key and "/l/" not in key:
-                        upload.doomed = True
+                if "/files/" in key and "/l/" not in key:
+                    self._doom(key.split("/")[-2])
                 await storage.abort(key, multipart)
         finally:
             await storage.close()
