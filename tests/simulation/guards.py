@@ -106,6 +106,10 @@ GUARDS = (
     _step("the sweep compares epochs", {"tusfm.engine.expiration:_behind": lambda *_: True}),
     _sql("a turn checks the multipart upload", (TURN_WHERE, TURN_WHERE.replace(" AND multipart = :multipart", ""))),
     _sql("a turn checks the epoch", (TURN_WHERE, TURN_WHERE.replace(" AND epoch = :epoch", ""))),
+    _sql(
+        "a turn checks the multipart upload and the epoch",
+        (TURN_WHERE, TURN_WHERE.replace(" AND multipart = :multipart", "").replace(" AND epoch = :epoch", "")),
+    ),
     _step("the sweep's turn raises the epoch first", {"tusfm.engine.expiration:Sweep._refresh": without.refresh_unseized}),
     _sql(
         "a deleted partial fails its finals",
