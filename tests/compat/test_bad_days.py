@@ -51,7 +51,7 @@ async def test_the_database_is_away(today: Day) -> None:
 
 
 async def test_the_storage_is_away(today: Day) -> None:
-    """A chunk is 503 and leaves what was there, `complete` needs no storage, and the file is made when it is back."""
+    """A chunk is 503 and leaves what was there; all others need no storage, and the file is made when it is back."""
     async with Client(today.deployment.urls[0]) as client:
         upload_id = await client.begun()
         assert (await client.chunk(upload_id, 0, b"hello")).status == 200
@@ -59,6 +59,7 @@ async def test_the_storage_is_away(today: Day) -> None:
         away(await client.chunk(upload_id, 0, b"other"))
         file = (await client.complete(upload_id, 1)).data
         assert await client.status(file) in {"PENDING", "STARTED"}
+        assert (await client.ask("GET", f"{BASE}/get/{file['id']}")).data == file
         today.s3.clear()
         assert await client.settled(file) == "SUCCESS"
         assert await client.content(file) == b"hello"
