@@ -41,7 +41,7 @@ HTTP_ERROR = 300
 CALLS_AT_ONCE = 24  # requests without bytes
 UNLIMITED = aiohttp.ClientTimeout(total=None, sock_connect=None)
 SIZES_AT_ONCE = 8  # questions for an object's size, beside the connections for writing
-LONG_AT_ONCE = 8  # of these, so that copies do not keep a new upload waiting
+LONG_AT_ONCE = 16  # of these, so that copies do not keep a new upload waiting
 TRIES = 3  # that a call's time is enough for when the storage is silent
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from tusfm.ports.storage import MultipartStorage, Part, Source
 
 DAY_SECONDS = 86400.0  # after which storages are known to abort multipart uploads
 ODD = "A composed object is not there, or has another size."
-COPIES_AT_ONCE = 4  # inside the storage, so they cost this process nothing but a connection each
+COPIES_AT_ONCE = 8  # inside the storage, so they cost this process nothing but a connection each
 
 log = logging.getLogger(__name__)
 
