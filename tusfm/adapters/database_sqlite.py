@@ -1,10 +1,13 @@
-"""SQLite behind the face of `databases`: each transaction runs whole in a thread, at the cost of one hop."""
+"""SQLite behind the face of `databases`: each transaction runs whole in a thread, and those that wait share a commit."""
 
 import asyncio
 import logging
 import threading
 import time
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,14 +25,37 @@ T = TypeVar("T")
 BUSY_SECONDS = 10  # a backup, or a migration, may hold SQLite's lock for a while
 SLIGHT_SECONDS = 1  # of it, spent in the queue, are not worth a statement
 READERS = 2
+TOGETHER = 32  # transactions with one commit: so many hold SQLite's lock for some milliseconds
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    """A transaction that waits for the writing connection until *end*, and what became of it."""
+
+    work: Work[Any]
+    seen: Seen | None
+    end: float
+    told: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+    def tell(self) -> None:
+        """Let whoever waits know, in the loop's thread."""
+        if self.told.done():
+            return
+        if self.error is None:
+            self.told.set_result(self.result)
+        else:
+            self.told.set_exception(self.error)
 
 
 class Sqlite:
     """SQLite in a file: one writing connection a process, in a thread of its own, and readers apart.
 
-    With several writing connections SQLite's busy handler makes some wait very long; with one, they queue here.
+    With several writing connections SQLite's busy handler makes some wait very long; with one, they queue here, and what
+    queues meanwhile is committed, and synced, together. When one of several fails, each is run again by itself.
     """
 
     dialect = SQLITE
@@ -42,6 +68,7 @@ class Sqlite:
         self._writer = self._engine()
         self._reader = self._engine()
         self._open: dict[tuple[Engine, int], Connection] = {}
+        self._queue: deque[_Write] = deque()
 
     def _engine(self) -> Engine:
         engine = create_engine(
@@ -70,8 +97,12 @@ class Sqlite:
 
     async def write(self, work: Work[T], seen: Seen | None = None) -> T:
         """Run a transaction; a SQLite that reports an error on COMMIT may have done it all the same."""
-        end = time.monotonic() + BUSY_SECONDS
-        return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, work, seen, end)
+        loop = asyncio.get_running_loop()
+        waiting = _Write(work, seen, time.monotonic() + BUSY_SECONDS, loop.create_future())
+        self._queue.append(waiting)
+        self._writing.submit(self._write_waiting, loop)
+        result: T = await waiting.told
+        return result
 
     def _connection(self, engine: Engine) -> Connection:
         place = (engine, threading.get_ident())
@@ -103,13 +134,32 @@ class Sqlite:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         return connection
 
-    def _write(self, work: Work[T], seen: Seen | None, end: float) -> T:
+    def _write_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Write what has queued up to now; each that queues calls this once, so most find nothing left."""
+        waiting = [self._queue.popleft() for _ in range(min(TOGETHER, len(self._queue)))]
+        self._write([one for one in waiting if not one.told.cancelled()], loop)
+
+    def _write(self, group: Sequence[_Write], loop: asyncio.AbstractEventLoop) -> None:
         try:
-            connection = self._begin(end)
+            if group:
+                self._transact(group)
+        except BaseException as error:  # noqa: BLE001  whoever waits is told
+            if len(group) > 1:
+                for one in group:
+                    self._write([one], loop)
+                return
+            group[0].error = error
+        loop.call_soon_threadsafe(_tell, group)
+
+    def _transact(self, group: Sequence[_Write]) -> None:
+        """Run these in one transaction; nothing of it counts when anything is raised."""
+        try:
+            connection = self._begin(min(one.end for one in group))
         except SQLAlchemyError as error:
             raise unavailable(error) from error
         try:
-            result = work(connection)
+            for one in group:
+                one.result = one.work(connection)
         except IntegrityError:
             _roll_back(connection)
             raise
@@ -119,20 +169,29 @@ class Sqlite:
         except BaseException:
             _roll_back(connection)
             raise
-        self._commit(connection, seen)
-        return result
+        self._commit(connection, group)
 
-    def _commit(self, connection: Connection, seen: Seen | None) -> None:
+    def _commit(self, connection: Connection, group: Sequence[_Write]) -> None:
         try:
             connection.exec_driver_sql("COMMIT")
         except SQLAlchemyError as error:
             _roll_back(connection)
-            try:
-                done = seen is not None and seen(connection)
-            except SQLAlchemyError as again:
-                raise OutcomeUnknown(words(again)) from again
-            if not done:
-                raise unavailable(error) from error
+            for one in group:
+                one.error = _doubt(connection, one.seen, error)
+
+
+def _doubt(connection: Connection, seen: Seen | None, error: SQLAlchemyError) -> Exception | None:
+    """Say what a transaction's error is after its COMMIT failed: none if it had been done."""
+    try:
+        done = seen is not None and seen(connection)
+    except SQLAlchemyError as again:
+        return OutcomeUnknown(words(again))
+    return None if done else unavailable(error)
+
+
+def _tell(group: Sequence[_Write]) -> None:
+    for one in group:
+        one.tell()
 
 
 def _pragmas(connection: Any, _: object) -> None:  # noqa: ANN401  a driver's own
