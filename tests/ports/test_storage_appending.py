@@ -35,6 +35,16 @@ class TestAppending:
         await segment.close()
         assert await appending.size(key) == 4
 
+    async def test_a_segment_tells_whether_it_ends_where_its_writer_thinks(self, appending: AppendingStorage) -> None:
+        """It is untouched with exactly the bytes that are known of; with more behind them it is not."""
+        key = f"work/{new_id()}/s/1"
+        for length, untouched in ((0, True), (3, True), (0, False), (3, False), (6, True)):
+            segment = await appending.open(key, length)
+            assert segment.untouched is untouched
+            if untouched:
+                await segment.write([b"abc"], sync=True)
+            await segment.close()
+
     async def test_a_held_segment_is_busy(self, appending: AppendingStorage) -> None:
         """Nobody opens a segment while another holds it; closing lets it go, twice is once."""
         key = f"work/{new_id()}/s/1"

@@ -169,18 +169,19 @@ class LocalStorage:
         """Take hold of a segment."""
         path = self.path(key)
 
-        def work() -> int:
+        def work() -> tuple[int, bool]:
             with files.told("opening a segment"):
                 fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if length else os.O_CREAT), 0o640)
                 try:
                     files.hold(fd)
                     _require(fd, length)
+                    return fd, _untouched(fd, path, length)
                 except BaseException:
                     os.close(fd)
                     raise
-                return fd
 
-        return LocalSegment(self._run, await self._run(work), path, length)
+        fd, untouched = await self._run(work)
+        return LocalSegment(self._run, fd, path, length, untouched=untouched)
 
     async def join(self, segments: Sequence[Source], key: str) -> None:
         """Make the object of its segments: the later ones are appended to the first, which is then renamed."""
@@ -214,8 +215,11 @@ class LocalStorage:
 class LocalSegment:
     """An open segment file, held by the kernel's lock."""
 
-    def __init__(self, run: Callable[[Callable[[], None]], object], fd: int, path: str, length: int) -> None:
+    def __init__(
+        self, run: Callable[[Callable[[], None]], object], fd: int, path: str, length: int, *, untouched: bool
+    ) -> None:
         """Use LocalStorage.open."""
+        self.untouched = untouched
         self._run = run
         self._fd: int | None = fd
         self._path = path
@@ -282,6 +286,15 @@ def _require(fd: int, length: int) -> None:
     if os.fstat(fd).st_size < length:
         msg = "a segment has fewer bytes than were acknowledged"
         raise BytesLost(msg)
+
+
+def _untouched(fd: int, path: str, length: int) -> bool:
+    """Tell whether a segment that is held has so many bytes, and its name: it may have been joined before the hold."""
+    held = os.fstat(fd)
+    try:
+        return held.st_size == length and os.path.samestat(held, os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _join(paths: list[str], lengths: list[int], target: str) -> None:

@@ -2,8 +2,8 @@
 
 A segment is held by its writer's lock, so the newest one can be continued by whoever gets the lock: the writer before it
 has closed it, or its process is gone. Else a takeover begins a segment of its own and waits for nobody.
-Whoever got the lock looks at the row again before it writes: if a newer epoch used the segment in between, the length that
-it knows is an old one, and cutting the segment there would take acknowledged bytes.
+If a newer epoch used the segment in between, the length that whoever got the lock knows is an old one, and cutting the
+segment there would take acknowledged bytes. So it looks at the row again before it writes, unless nothing is to be cut.
 """
 
 import asyncio
@@ -34,6 +34,8 @@ async def hold(storage: AppendingStorage, metadata: Metadata, seen: Upload, last
         segment = await storage.open(last.key, last.length)
     except SegmentBusy:
         return None
+    if segment.untouched:
+        return segment
     try:
         row = await metadata.find(seen.id)
         if row is None or (row.epoch, row.offset) != (seen.epoch, seen.offset):

@@ -80,6 +80,9 @@ class Storage(Protocol):
 class Segment(Protocol):
     """An open segment, held by one writer; nobody else can open it before it is closed or its process is gone."""
 
+    untouched: bool
+    """Whether it ended, when it was taken hold of, where open was told, and was not joined."""
+
     async def write(self, pieces: Pieces, *, sync: bool = False) -> None:
         """Append, the first time after cutting off what lies behind the length that open was given.
 
@@ -99,7 +102,8 @@ class AppendingStorage(Storage, Protocol):
     async def open(self, key: str, length: int) -> Segment:
         """Take hold of a segment, to append after its first *length* bytes; nothing is changed before the first write.
 
-        The caller looks at the row again between the two, for a length that was read before the hold may be an old one.
+        Unless it is *untouched*, the caller looks at the row again between the two, for a length that was read before the hold
+        may be an old one.
         *length* 0 makes it. SegmentBusy when another writer holds it; BytesLost when it has fewer bytes.
         """
 
