@@ -1,6 +1,6 @@
 """Requests to an S3 server: the pools, signing, deadlines and retries.
 
-Bytes go by requests of our own on aiohttp, signed by botocore's signer; everything else goes by aiobotocore's client.
+Bytes go by requests of our own on aiohttp; everything else goes by aiobotocore's client.
 The client would cost a millisecond a call, join the pieces of a part, and hash them with SHA-256 over plain http. Our
 requests declare the payload unsigned; over http a CRC-32, which the storage verifies, guards the bytes, over https TLS does.
 """
@@ -20,12 +20,11 @@ import aiohttp
 import yarl
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
-from botocore.auth import UNSIGNED_PAYLOAD, S3SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 from isal.isal_zlib import crc32
 
 from tusfm.adapters.s3_errors import Passing, code_in, refusal, translated, unreachable
+from tusfm.adapters.s3_signing import Signer
 from tusfm.domain.errors import BytesLost, StorageUnavailable
 from tusfm.ports.storage import Pieces
 from tusfm.ports.watching import UNWATCHED, Kind, Step, Watch
@@ -123,14 +122,6 @@ def _nothing() -> None:
     """Nobody watches."""
 
 
-class Signer(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
-    """Signs the head of a request; what guards its bytes is said above."""
-
-    def payload(self, _: AWSRequest) -> str:
-        """Declare them unsigned."""
-        return str(UNSIGNED_PAYLOAD)
-
-
 def checksum(pieces: Pieces) -> str:
     """Return the CRC-32 of the pieces, one after another, as S3's headers have it."""
     value = 0
@@ -151,6 +142,7 @@ class Requests:
         self._guarded = address.endpoint.startswith("https://")
         self._stack = contextlib.AsyncExitStack()
         self._credentials: Any = None
+        self._signer = Signer(address.region)
         self._client: Any = None
         self._writing: aiohttp.ClientSession | None = None
         self._reading: aiohttp.ClientSession | None = None
@@ -314,7 +306,7 @@ class Requests:
         session = self._reading if method == "GET" else self._writing
         assert session is not None
         url = target.url(self.address)
-        signed = await self._signed(method, url, headers)
+        signed = self._signer.signed(method, url, headers, await self.keys())
         try:
             response = await session.request(
                 method, yarl.URL(url, encoded=True), headers=signed, data=body, timeout=limits, allow_redirects=False
@@ -326,11 +318,6 @@ class Requests:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(error) from error
         raise refusal(response.status, code_in(said))
-
-    async def _signed(self, method: str, url: str, headers: Mapping[str, str]) -> dict[str, str]:
-        request = AWSRequest(method, url, headers)
-        Signer(await self.keys(), "s3", self.address.region).add_auth(request)
-        return dict(request.headers.items())
 
     async def keys(self) -> Any:  # noqa: ANN401  botocore has no types
         """Return whose keys sign. StorageUnavailable: there are none."""

@@ -102,8 +102,8 @@ class AppendingStorage(Storage, Protocol):
     async def open(self, key: str, length: int) -> Segment:
         """Take hold of a segment, to append after its first *length* bytes; nothing is changed before the first write.
 
-        Unless it is *untouched*, the caller looks at the row again between the two, for a length that was read before the hold
-        may be an old one.
+        The caller looks at the row again between the two if the segment is not *untouched*: a length that was read before the
+        hold may be an old one.
         *length* 0 makes it. SegmentBusy when another writer holds it; BytesLost when it has fewer bytes.
         """
 
