@@ -120,7 +120,7 @@ async def test_one_large_patch_on_a_multipart_storage(tmp_path: Path) -> None:
 
 
 async def test_patches_of_one_mebibyte_on_a_multipart_storage(tmp_path: Path) -> None:
-    """In PATCHes of 1 MiB each byte is written at most twice and none is read back; 1.3 calls a PATCH, 3 transactions."""
+    """In PATCHes of 1 MiB each byte is written at most twice; 1.3 calls, 3 transactions and 1.2 queries a PATCH."""
     storage = MemoryStorage()
     count = 64
     with migrated(tmp_path) as environ:
@@ -134,3 +134,4 @@ async def test_patches_of_one_mebibyte_on_a_multipart_storage(tmp_path: Path) ->
     assert (storage.written <= 2 * count * MIB, storage.read_back) == (True, 0)
     assert len([call for call in storage.calls if call != "list"]) <= 1.3 * count
     assert seen["transactions"] <= 3 * count
+    assert seen["queries"] <= 1.2 * count

@@ -74,7 +74,7 @@ class PartLayout:
             key = f"files/{upload.id}/{name}"
             await self._storage.put(key, pieces)
             return Placement(Change(reached=reached, state=State.AVAILABLE, object_key=key, seizes=True), [key])
-        tails = await self._metadata.extents(upload.id, ExtentKind.TAIL) if upload.offset else []
+        tails = await self._tails(upload)
         base = tails[0].start if tails else upload.offset
         if reached - base >= part_size(total) or len(tails) >= MOST_TAILS:
             return None
@@ -84,16 +84,23 @@ class PartLayout:
         return Placement(
             Change(reached=reached, add=[tail], seizes=True),
             [key],
-            counted=lambda: self._keep(upload, base, pieces, reached),
+            counted=lambda: self._keep(upload, pieces, [*tails, tail]),
         )
 
-    def _keep(self, upload: Upload, base: int, pieces: Sequence[bytes], reached: int) -> None:
-        """Leave the tail's bytes in memory, behind those that are there already."""
+    async def _tails(self, upload: Upload) -> list[Extent]:
+        if not upload.offset:
+            return []
+        kept = self._kept.tails(upload)
+        return await self._metadata.extents(upload.id, ExtentKind.TAIL) if kept is None else kept
+
+    def _keep(self, upload: Upload, pieces: Sequence[bytes], tails: list[Extent]) -> None:
+        """Leave the last tail's bytes in memory, behind those that are there already."""
+        base = tails[0].start
         kept = self._kept.take(upload.id)
         if kept is None or kept.base != base or kept.end != upload.offset:
             kept = Stretch(base, upload.offset, upload.offset)
         kept.pieces += pieces
-        kept.end = reached
+        kept.end, kept.tails, kept.epoch = tails[-1].end, tails, upload.epoch + 1
         self._kept.put(upload.id, kept)
 
     async def refresh(self, upload: Upload) -> None:

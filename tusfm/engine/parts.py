@@ -346,5 +346,6 @@ class PartWriter:
         stretch = self._stretch
         if stretch.tails and stretch.held:
             self._account.free(stretch.held)
+            stretch.epoch = self._epoch
             self._kept.put(self._id, stretch)
             self._stretch = Stretch(stretch.end, stretch.end, stretch.end)

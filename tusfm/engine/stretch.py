@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass, field
 
-from tusfm.domain.upload import Extent
+from tusfm.domain.upload import Extent, Upload
 from tusfm.engine.budget import Budget
 
 
 @dataclass(slots=True)
 class Stretch:
-    """The open stretch [base, end): *pieces* hold [memory, end) of it, *tails* its committed part."""
+    """The open stretch [base, end): *pieces* hold [memory, end) of it, *tails* its committed part as *epoch* left it."""
 
     base: int
     end: int
     memory: int
     pieces: list[bytes] = field(default_factory=list)
     tails: list[Extent] = field(default_factory=list)
+    epoch: int | None = None
 
     @property
     def size(self) -> int:
@@ -70,6 +71,11 @@ class Kept:
         self._stretches[upload_id] = stretch
         self._budget.used += stretch.held
         self._budget.keep(upload_id, lambda: self._drop(upload_id))
+
+    def tails(self, upload: Upload) -> list[Extent] | None:
+        """Return an upload's tails, if its row's epoch tells that nobody has written since they were kept."""
+        kept = self._stretches.get(upload.id)
+        return kept.tails if kept and (kept.epoch, kept.end) == (upload.epoch, upload.offset) else None
 
     def take(self, upload_id: str) -> Stretch | None:
         """Hand the bytes over, or nothing."""
