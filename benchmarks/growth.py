@@ -118,9 +118,8 @@ def statements() -> dict[str, str]:
 
 def explained(statement: str) -> str:
     """Ask for the plan of a statement, with values in the place of its parameters."""
-    made = MYSQL.sql(statement).text
-    made = made.replace(":state", "'terminated'")
-    return "EXPLAIN " + re.sub(r":(\w+)", lambda match: "'filled-20'" if match[1] in TEXTS else "1", made)
+    made = MYSQL.sql(statement).replace("%(state)s", "'terminated'")
+    return "EXPLAIN " + re.sub(r"%\((\w+)\)s", lambda match: "'filled-20'" if match[1] in TEXTS else "1", made)
 
 
 def long_scans(url: URL) -> Sequence[str]:

@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
 
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import Fenced, NotFound
@@ -67,11 +66,7 @@ async def status(metadata: SqlMetadata, file: File) -> FileStatus | None:
 
 async def execute(metadata: SqlMetadata, statement: str, **values: object) -> None:
     """Change the database by hand."""
-
-    def work(connection: Connection) -> None:
-        connection.execute(text(statement), values)
-
-    await metadata.db.write(work)
+    await metadata.db.write(lambda connection: metadata.run(connection, statement, **values).rowcount)
 
 
 class TestPlacing:

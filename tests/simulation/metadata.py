@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from sqlalchemy import TextClause
 from sqlalchemy.exc import IntegrityError
 
 from tests.simulation.scale import STATEMENTS
@@ -86,19 +85,15 @@ class Tables:
             statement = statement.replace(old, new)
         return statement.replace("{now}", "now_ms()").replace("{for_update}", "")
 
-    def execute(self, said: str | TextClause, values: Mapping[str, Any]) -> Rows:
+    def exec_driver_sql(self, statement: str, values: Mapping[str, Any] | None = None) -> Rows:
         """Run one statement, and remember which uploads a change names."""
-        statement = str(said)
+        values = values or {}
         if not statement.startswith("SELECT"):
             self.touched |= {value for name in ("id", "upload_id") if (value := values.get(name)) is not None}
         try:
             return Rows(self.raw.execute(statement, values))
         except sqlite3.IntegrityError as error:
             raise IntegrityError(statement, values, error) from error
-
-    def exec_driver_sql(self, statement: str) -> Rows:
-        """Run a statement without values."""
-        return Rows(self.raw.execute(statement))
 
 
 class Way(Protocol):
@@ -160,7 +155,6 @@ class Direct:
     def __init__(self, tables: Tables) -> None:
         """Take the tables."""
         self._tables = tables
-        self.execute = tables.execute
         self.exec_driver_sql = tables.exec_driver_sql
 
     def __enter__(self) -> Self:

@@ -136,13 +136,14 @@ class Sqlite:
 
     def _write_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write what has queued up to now; each that queues calls this once, so most find nothing left."""
-        waiting = [self._queue.popleft() for _ in range(min(TOGETHER, len(self._queue)))]
-        self._write([one for one in waiting if not one.told.cancelled()], loop)
+        queued = [self._queue.popleft() for _ in range(min(TOGETHER, len(self._queue)))]
+        group = [one for one in queued if not one.told.cancelled()]
+        if group:
+            self._write(group, loop)
 
     def _write(self, group: Sequence[_Write], loop: asyncio.AbstractEventLoop) -> None:
         try:
-            if group:
-                self._transact(group)
+            self._transact(group)
         except BaseException as error:  # noqa: BLE001  whoever waits is told
             if len(group) > 1:
                 for one in group:

@@ -5,9 +5,10 @@ Transactions are plain functions of a connection, written once; `database_sqlite
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
+from sqlalchemy.engine.default import DefaultDialect
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -16,18 +17,20 @@ Seen = Callable[[Connection], bool]
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What SQL says differently: the clock in ms since 1970, and how rows are locked."""
+    """What SQL says differently: the clock in ms since 1970, how rows are locked, and how the driver's values are named."""
 
     now: str
     for_update: str
+    paramstyle: Literal["named", "pyformat"]
 
-    def sql(self, statement: str) -> TextClause:
-        """Make a statement of a text with {now} and {for_update} in it."""
-        return text(statement.replace("{now}", self.now).replace("{for_update}", self.for_update))
+    def sql(self, statement: str) -> str:
+        """Make the driver's own statement of a text with {now}, {for_update} and `:names` in it."""
+        said = text(statement.replace("{now}", self.now).replace("{for_update}", self.for_update))
+        return str(said.compile(dialect=DefaultDialect(paramstyle=self.paramstyle)))
 
 
-SQLITE = Dialect(now="CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)", for_update="")
-MYSQL = Dialect(now="CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)", for_update="FOR UPDATE")
+SQLITE = Dialect("CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)", "", "named")
+MYSQL = Dialect("CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)", "FOR UPDATE", "pyformat")
 
 
 class Database(Protocol):

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, TextClause
+from sqlalchemy import Connection, CursorResult
 
 from tusfm.adapters import rows
 from tusfm.adapters.databases import Database
@@ -36,11 +36,11 @@ class Session:
         """Take the database, and the name that this process's messages bear."""
         self.db = database
         self.process = process
-        self.sql: Callable[[str], TextClause] = functools.cache(database.dialect.sql)
+        self.sql: Callable[[str], str] = functools.cache(database.dialect.sql)
 
     def run(self, connection: Connection, statement: str, **values: object) -> CursorResult[*tuple[Any, ...]]:
-        """Execute a statement."""
-        return connection.execute(self.sql(statement), values)
+        """Execute a statement, as the driver has it: SQLAlchemy's own text costs more than what it does for us."""
+        return connection.exec_driver_sql(self.sql(statement), values)
 
     def fence(self, connection: Connection, statement: str, **values: object) -> None:
         """Execute the conditional UPDATE that decides. Fenced when it finds no row."""
