@@ -1,6 +1,7 @@
 """Many clients at once: memory stays bounded by bytes, and nobody is refused."""
 
 import asyncio
+import re
 import resource
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.deployments import BUCKET
 from tests.hostile.test_framing import resident
 from tests.servers import ServerProcess
 from tests.services.s3 import S3Server
+from tests.services.s3_proxy import S3Proxy
 from tests.stacks import ProductionStack, migrated
 
 KIB, MIB = 1024, 1024 * 1024
@@ -19,14 +21,14 @@ STEP = 4 * KIB
 BESIDE = 150 * MIB  # what a process takes that holds no upload
 
 
-async def slowly(client: Client, data: bytes) -> str:
-    """Send 4 KiB a second; whom a busy machine tells to come again does."""
+async def slowly(client: Client, data: bytes, step: int = STEP) -> str:
+    """Send a step a second, 4 KiB if nothing else is said; whom a busy machine tells to come again does."""
     url, offset = await client.made(len(data)), 0
     while offset < len(data):
         async with client.raw() as raw:
             await raw.send(patch_head(path_of(url), offset, len(data) - offset))
-            for at in range(offset, len(data), STEP):
-                await raw.send(data[at : at + STEP])
+            for at in range(offset, len(data), step):
+                await raw.send(data[at : at + step])
                 await asyncio.sleep(1)
             assert (await raw.answer(60)).status in {204, 503}
         offset = (await client.head(url)).offset
@@ -53,6 +55,36 @@ async def test_many_slow_clients_and_a_fast_one(mysql_server: URL, minio_server:
             assert await client.content(fast.result()) == large
             for task in crowd:
                 assert await client.content(task.result()) == small
+
+
+async def test_a_storage_that_stands_still_keeps_senders_waiting_and_fills_no_memory(
+    mysql_server: URL, minio_server: S3Server, tmp_path: Path
+) -> None:
+    """Two hundred clients send while no object is taken, and a process with a budget of 64 MiB never holds more than that
+    and what it needs itself, then or when all of them end at once; every byte is there.
+    """
+    data = noise(768 * KIB)
+    with migrated(mysql_server) as url, S3Proxy(minio_server) as s3:
+        settings = {**ProductionStack(url, s3.proxied, BUCKET).settings, "TUSFM_MEMORY_BUDGET": str(64 * MIB)}
+        with ServerProcess(tmp_path, settings) as server:
+            async with Client([server.url]) as client:
+                s3.fail("PutObject", "stall", many=10**9)
+                crowd = [asyncio.create_task(slowly(client, data, len(data))) for _ in range(200)]
+                await asyncio.sleep(3)
+                s3.clear()
+                await s3.let_go()
+                urls = await asyncio.gather(*crowd)
+                assert peak(server) < 64 * MIB + BESIDE, f"{peak(server) // MIB} MiB"
+                for one in urls[::20]:
+                    assert await client.content(one) == data
+
+
+def peak(server: ServerProcess) -> int:
+    """Bytes of memory that a server had when it had most."""
+    assert server.process is not None
+    told = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{server.process.pid}/status").read_text())
+    assert told is not None
+    return int(told[1]) * KIB
 
 
 async def test_five_thousand_idle_connections_refuse_nobody(tmp_path: Path) -> None:

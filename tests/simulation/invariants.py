@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.simulation.scale import EXPIRE_AFTER
 from tusfm.adapters import rows
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload, may_become
+from tusfm.engine.stretch import ENTRY_BYTES
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -273,6 +274,6 @@ class Invariants:
         """Hold each process's budget against what it keeps, now that no request is under way."""
         for server in self._world.servers:
             layout: Any = server.engine.uploads._layout
-            kept = sum(stretch.held for stretch in layout._kept._stretches.values())
+            kept = sum(stretch.held + ENTRY_BYTES for stretch in layout._kept._stretches.values())
             if layout.budget.used != kept:
                 self._world.fail(f"the budget counts {layout.budget.used} bytes, and {kept} are kept")

@@ -94,10 +94,10 @@ async def test_a_small_body_is_counted_while_it_is_held() -> None:
     budget = Budget(MIB)
     first, second = Loan(budget), Loan(budget)
     pieces = [b"x" * 262_144] * 8
-    early = await prompt(PlayedBody(pieces[:3], size=786_432), MIB, first)
-    assert (early.whole, budget.used) == (True, 786_432)
-    early = await prompt(PlayedBody(pieces, size=2_097_152), 4 * MIB, second)
-    assert (early.whole, early.size, budget.used) == (False, 262_144, MIB)
+    assert await prompt(PlayedBody(pieces[:3], size=786_432), MIB, first)
+    assert budget.used == 786_432
+    assert not await prompt(PlayedBody(pieces, size=2_097_152), 4 * MIB, second)
+    assert (second.size, budget.used) == (262_144, MIB)
     second.close()
     second.close()
     first.close()

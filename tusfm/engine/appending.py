@@ -57,38 +57,22 @@ class Progress:
     expires_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Early:
-    """The beginning of a body, read before anything was decided; *whole* when it was all of it."""
+async def prompt(body: Body, most: int, loan: Loan) -> bool:
+    """Read a body that comes at once, and tell whether it was all of it.
 
-    pieces: list[bytes]
-    whole: bool
-
-    @property
-    def size(self) -> int:
-        """Bytes read."""
-        return sum(map(len, self.pieces))
-
-
-async def prompt(body: Body, most: int, loan: Loan) -> Early:
-    """Read a body that comes at once; stop at *most* bytes, when it keeps us waiting, or when memory is short.
-
+    Stop at *most* bytes, when it keeps us waiting, or when memory is short.
     One that breaks off is not whole; whoever reads on is told so.
     """
-    pieces: list[bytes] = []
-    size = 0
     if body.size is not None and body.size > most:
-        return Early(pieces, whole=False)
+        return False
     with contextlib.suppress(TimeoutError, BodyBroken):
         async with asyncio.timeout(PROMPT_SECONDS):
-            while size <= most and not loan.refused:
+            while loan.size <= most and not loan.refused:
                 piece = await body.read()
                 if not piece:
-                    return Early(pieces, whole=True)
-                pieces.append(piece)
-                size += len(piece)
-                loan.take(len(piece))
-    return Early(pieces, whole=False)
+                    return True
+                loan.take(piece)
+    return False
 
 
 async def verify(checksum: Checksum | None, pieces: Sequence[bytes]) -> None:
@@ -129,21 +113,20 @@ class Appender:
         with self._presence.arriving(append.id), contextlib.closing(loan):
             if size is not None and size <= self._layout.small:
                 return await self._append_small(append, loan)
-            return await self._append_claimed(append, [])
+            return await self._append_claimed(append, loan)
 
     async def _append_small(self, append: Append, loan: Loan) -> Progress:
         upload = await self._judged(append)
         free = upload.writer is None
         if not append.body.size and append.length in (None, upload.length) and free:
             return self.progress(upload)
-        early = await prompt(append.body, self._layout.small, loan)
-        if early.whole and early.size and free:
-            await verify(append.checksum, early.pieces)
-            progress = await self.place(upload, early.pieces, declared=append.length)
+        whole = await prompt(append.body, self._layout.small, loan)
+        if whole and loan.size and free:
+            await verify(append.checksum, loan.pieces)
+            progress = await self.place(upload, loan.pieces, declared=append.length)
             if progress:
                 return progress
-        loan.close()
-        return await self._append_claimed(append, early.pieces)
+        return await self._append_claimed(append, loan)
 
     async def place(self, upload: Upload, pieces: Sequence[bytes], *, declared: int | None = None) -> Progress | None:
         """Take a small whole body in one transaction; None when that needs a claim, or somebody else was quicker."""
@@ -201,7 +184,7 @@ class Appender:
     def _most(self, upload: Upload, declared: int | None) -> int | None:
         return next((one for one in (upload.length, declared, self._rules.most(upload.size_limit)) if one is not None), None)
 
-    async def _append_claimed(self, append: Append, early: list[bytes]) -> Progress:
+    async def _append_claimed(self, append: Append, early: Loan) -> Progress:
         """Become the upload's writer, and receive."""
         if append.length is not None:
             await self._judged(append)
@@ -238,9 +221,9 @@ class Appender:
         upload: Upload,
         extents: list[Extent],
         append: Append,
-        early: list[bytes],
+        early: Loan,
     ) -> Progress:
-        """Receive the body of a claim that was made."""
+        """Receive the body of a claim that was made; *early* was read before it."""
         declared = append.length if append.length != upload.length else None
         most, size = self._most(upload, declared), append.body.size
         exact = size is not None and (most is None or upload.offset + size <= most)
@@ -251,7 +234,7 @@ class Appender:
         writer = self._layout.writer(position, extents, commits=verifier is None, wake=receiver.wake)
         self._presence.enter(receiver)
         try:
-            await receiver.run(writer, early, length=declared)
+            await receiver.run(writer, early.given(), length=declared)
         except BytesLost as error:
             await self._lose(upload, position.offset, error)
             raise NotFound from error

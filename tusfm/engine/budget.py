@@ -2,15 +2,17 @@
 
 Over the budget, in this order: what is kept only to save a read later is dropped; buffers that can travel as a short part
 do; senders wait unread, those nearest to a full part go on first; who has waited for two seconds makes an early tail.
-Whoever holds memory can free it without taking more, so nobody waits for ever.
+Whoever holds memory can free it; to do so only a few at once take more, for what they read back, so nobody waits for ever.
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Protocol
 
 PATIENCE_SECONDS = 2.0
 READ_BYTES = 256 * 1024  # about what one read from a socket brings
+GATHER_BYTES = 16 * 1024 * 1024  # two parts, beyond the limit
 
 
 class Holder(Protocol):
@@ -76,21 +78,29 @@ class Loan:
     def __init__(self, budget: "Budget") -> None:
         """Begin with none."""
         self._budget = budget
-        self._size = 0
+        self.pieces: list[bytes] = []
+        self.size = 0
 
     @property
     def refused(self) -> bool:
         """Whether the budget is used up: the body has to be received like a large one, and wait for room."""
         return self._budget.used >= self._budget.limit
 
-    def take(self, size: int) -> None:
-        """Count bytes that have arrived."""
-        self._size += size
-        self._budget.used += size
+    def take(self, piece: bytes) -> None:
+        """Take bytes that have arrived."""
+        self.pieces.append(piece)
+        self.size += len(piece)
+        self._budget.used += len(piece)
+
+    def given(self) -> Iterator[bytes]:
+        """Give the bytes to a writer, which counts them from now on."""
+        pieces = self.pieces
+        self.close()
+        yield from pieces
 
     def close(self) -> None:
-        """Count them as gone; idempotent."""
-        size, self._size = self._size, 0
+        """Forget them; idempotent."""
+        size, self.size, self.pieces = self.size, 0, []
         self._budget.used -= size
         self._budget.wake()
 
@@ -102,6 +112,9 @@ class Budget:
         """Take the limit in bytes (TUSFM_MEMORY_BUDGET)."""
         self.limit = limit
         self.used = 0
+        self._gathered = 0
+        self._gathering = asyncio.Lock()
+        self._freed = asyncio.Event()
         self._accounts: dict[Account, None] = {}  # the oldest first
         self._waiting: dict[Account, asyncio.Event] = {}
         self._kept: dict[str, Callable[[], object]] = {}
@@ -130,6 +143,22 @@ class Budget:
         """The kept memory is in use again, or gone."""
         self._kept.pop(name, None)
 
+    @contextlib.asynccontextmanager
+    async def gathering(self, size: int) -> AsyncIterator[None]:
+        """Count bytes that are read back, until they are sent; those that find no room come on top, few at once."""
+        async with self._gathering:
+            while self._gathered and self._gathered + size > GATHER_BYTES and self.used + size > self.limit:
+                self._freed.clear()
+                await self._freed.wait()
+            self._gathered += size
+            self.used += size
+        try:
+            yield
+        finally:
+            self._gathered -= size
+            self.used -= size
+            self.wake()
+
     async def turn(self, account: Account) -> None:
         """Wait for memory to come free; after two seconds make the account free its own."""
         self._press()
@@ -146,7 +175,10 @@ class Budget:
 
     def wake(self) -> None:
         """Let those go on that are nearest to a full part, as far as the free bytes reach."""
+        self._freed.set()
         room = self.limit - self.used
+        if room <= 0:
+            return
         for account in sorted(self._waiting, key=lambda one: one.holder.wish):
             if room <= 0:
                 return

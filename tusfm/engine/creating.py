@@ -9,7 +9,7 @@ from tusfm.domain import metadata as grammar
 from tusfm.domain.access import Grant, file_type_fits
 from tusfm.domain.errors import ChecksumMismatch, Draining, OverQuota, TooLarge, TypeNotAllowed
 from tusfm.domain.upload import Role, Upload, new_id
-from tusfm.engine.appending import Append, Appender, Early, Progress, live, prompt, verify
+from tusfm.engine.appending import Append, Appender, Progress, live, prompt, verify
 from tusfm.engine.body import Body
 from tusfm.engine.budget import Loan
 from tusfm.engine.checksums import Checksum
@@ -74,12 +74,11 @@ class Creator:
         if creation.body is None:
             return await self._complete(await self._insert(creation), [])
         with contextlib.closing(Loan(self._layout.budget)) as loan:
-            early = await prompt(creation.body, self._layout.small, loan)
-            if early.whole:
-                self._judge_size(creation, early)
-                await verify(creation.checksum, early.pieces)
-                return await self._complete(await self._insert(creation), early.pieces)
-        return await self._create_streaming(creation, creation.body, early)
+            if await prompt(creation.body, self._layout.small, loan):
+                self._judge_size(creation, loan)
+                await verify(creation.checksum, loan.pieces)
+                return await self._complete(await self._insert(creation), loan.pieces)
+            return await self._create_streaming(creation, creation.body, loan)
 
     async def _complete(self, upload: Upload, pieces: list[bytes]) -> Progress:
         """Take bytes that are in memory; a length of 0 is complete without any (rule CR5)."""
@@ -106,7 +105,7 @@ class Creator:
         if creation.role is not Role.PARTIAL and not file_type_fits(grant.types, kind):
             raise TypeNotAllowed
 
-    def _judge_size(self, creation: Creation, early: Early) -> None:
+    def _judge_size(self, creation: Creation, early: Loan) -> None:
         most = self._rules.most(creation.size_limit) if creation.length is None else creation.length
         if most is not None and early.size > most:
             msg = f"The body goes beyond the {most} bytes that the upload may have."
@@ -139,13 +138,13 @@ class Creator:
             messages=() if creation.role is Role.PARTIAL else (created,),
         )
 
-    async def _create_streaming(self, creation: Creation, body: Body, early: Early) -> Progress:
+    async def _create_streaming(self, creation: Creation, body: Body, early: Loan) -> Progress:
         """The row comes first, then bytes as they come; the creation is the claim too."""
         self._judge_size(creation, early)
         upload = await self._insert(creation, writer=self._presence.process)
         append = Append(id=upload.id, offset=0, checksum=creation.checksum, body=body)
         try:
-            return await self._appender.receive(upload, [], append, early.pieces)
+            return await self._appender.receive(upload, [], append, early)
         except (TooLarge, OverQuota, ChecksumMismatch):
             await self._take_back(upload)
             raise

@@ -12,7 +12,7 @@ from tusfm.engine.budget import Budget
 from tusfm.engine.composition import CopyPart, GatherPart, bundles, plan
 from tusfm.engine.joining import chunk_objects
 from tusfm.engine.multiparts import complete, object_key, part_size, piece_of, turn
-from tusfm.engine.parts import GATHERS_AT_ONCE, MOST_TAILS, PartWriter, tail_key
+from tusfm.engine.parts import MOST_TAILS, PartWriter, tail_key
 from tusfm.engine.stretch import Kept, Stretch
 from tusfm.engine.writing import Assembled, Change, Placement, Position
 from tusfm.ports.chunking import FileMetadata
@@ -40,7 +40,6 @@ class PartLayout:
         self._metadata = metadata
         self.budget = budget
         self._kept = Kept(budget)
-        self._gathers = asyncio.Semaphore(GATHERS_AT_ONCE)
 
     def writer(
         self,
@@ -58,7 +57,6 @@ class PartLayout:
             self.budget,
             self._kept,
             commits=commits,
-            gathers=self._gathers,
             wake=wake,
             age=self._age,
         )
@@ -211,7 +209,7 @@ class PartLayout:
     async def _compose_part(self, key: str, multipart: str, step: CopyPart | GatherPart) -> str:
         if isinstance(step, CopyPart):
             return await self._storage.copy_part(key, multipart, step.number, step.source)
-        async with self._gathers:
+        async with self.budget.gathering(sum(source.length for source in step.sources)):
             pieces = [
                 piece
                 for source in step.sources

@@ -5,8 +5,9 @@ As soon as it fills a part it travels as one (promise 7: each byte is written at
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tusfm.domain.upload import Extent, ExtentKind, State
@@ -17,7 +18,6 @@ from tusfm.engine.writing import Change, Position
 from tusfm.ports.storage import MultipartStorage
 
 MOST_TAILS = 256
-GATHERS_AT_ONCE = 2  # reads of tails that a process holds in memory beyond what senders brought
 
 
 def tail_key(upload_id: str, epoch: int, sequence: int | str) -> str:
@@ -47,7 +47,6 @@ class PartWriter:
         kept: Kept,
         *,
         commits: bool,
-        gathers: asyncio.Semaphore,
         wake: Callable[[], None],
         age: float,
     ) -> None:
@@ -57,7 +56,6 @@ class PartWriter:
         self._multiparts = Multiparts(position, storage, age)
         self._id, self._epoch = position.upload.id, position.upload.epoch
         self._commits = commits
-        self._gathers = gathers
         self._wake = wake
         self._part_size = part_size(position.upload.length)
         self._budget, self._kept = budget, kept
@@ -71,7 +69,7 @@ class PartWriter:
         self._trash: list[str] = []  # keys that were never committed and no longer will be
         self._flights: deque[Flight] = deque()
         self._sequence = 0
-        self._short = self._spilling = self._busy = False
+        self._short = self._spilling = False
 
     def _resume(self, base: int, tails: list[Extent]) -> Stretch:
         kept = self._kept.take(self._id)
@@ -100,8 +98,7 @@ class PartWriter:
 
     def shed(self) -> None:
         """Forget bytes that tails hold; they are read back when they are gathered."""
-        if not self._busy:
-            self._account.free(self._stretch.drop(self._durable if self._stretch.tails else self._stretch.memory))
+        self._account.free(self._stretch.drop(self._durable if self._stretch.tails else self._stretch.memory))
 
     def spill(self) -> None:
         """Make an early tail and forget its bytes."""
@@ -198,14 +195,15 @@ class PartWriter:
         """Send the beginning of the open stretch as a part."""
         await self.refresh()
         number = await self._multiparts.number()
-        lacking = await self._lacking()
         stretch = self._stretch.cut(self._part_size)
-        self._busy = False
         extent = Extent(ExtentKind.PART, stretch.base, stretch.size, self._multiparts.key, number)
-        task = asyncio.create_task(self._multiparts.put(number, lacking + stretch.pieces))
+        task = asyncio.create_task(self._put(number, stretch))
         task.add_done_callback(lambda _: self._wake())
-        held = stretch.held + sum(map(len, lacking))
-        self._flights.append(Flight(task, extent, stretch.tails, held))
+        self._flights.append(Flight(task, extent, stretch.tails, stretch.held))
+
+    async def _put(self, number: int, stretch: Stretch) -> str:
+        async with self._gathered(stretch) as pieces:
+            return await self._multiparts.put(number, pieces)
 
     async def _send_all(self, least: int) -> None:
         """Send parts until less than *least* bytes are left, and take them all."""
@@ -216,21 +214,24 @@ class PartWriter:
                 await self._land()
         await self._land(everything=True, commit=False)
 
-    async def _lacking(self) -> list[bytes]:
-        """Read back what the stretch has no longer in memory; from here on nothing of it is shed."""
-        self._busy = True
-        stretch = self._stretch
+    @contextlib.asynccontextmanager
+    async def _gathered(self, stretch: Stretch) -> AsyncIterator[list[bytes]]:
+        """Give all bytes of a stretch that was cut off; what memory lacks is read back, and let go once all is sent."""
         lost = stretch.memory - stretch.base
         if not lost:
-            return []
-        pieces = []
-        async with self._gathers:
+            yield stretch.pieces
+            return
+        pieces: list[bytes] = []
+        async with self._budget.gathering(lost):
             for tail in stretch.tails:
                 least = min(tail.end, stretch.memory) - tail.start  # one that was gathered of many may reach into memory
                 if least > 0:
                     pieces += [piece async for piece in self._storage.read(tail.key, 0, least)]
-        self._account.hold(lost)
-        return pieces
+            pieces += stretch.pieces
+            try:
+                yield pieces
+            finally:
+                pieces.clear()
 
     async def _turn(self) -> None:
         """Go on with another multipart upload; what landed and is not committed yet becomes part of the piece."""
@@ -269,21 +270,26 @@ class PartWriter:
     async def _tail(self) -> None:
         """Put the bytes that no object holds yet into a tail of their own; many tails become one."""
         stretch = self._stretch
-        end = stretch.end
-        gathered: list[Extent] = []
-        pieces = stretch.after(self._durable)
-        start = self._durable
         if len(stretch.tails) >= MOST_TAILS:
-            pieces = await self._lacking() + stretch.pieces
-            start, end, gathered = stretch.base, stretch.end, stretch.tails
+            await self._gather()
+            return
+        tail = self._next_tail(self._durable, stretch.end)
+        await self._storage.put(tail.key, stretch.after(self._durable))
+        self._took(tail, ())
+        stretch.tails = [*stretch.tails, tail]
+
+    async def _gather(self) -> None:
+        many = self._stretch.cut(self._stretch.size)
+        tail = self._next_tail(many.base, many.end)
+        async with self._gathered(many) as pieces:
+            await self._storage.put(tail.key, pieces)
+        self._took(tail, many.tails)
+        many.tails = [tail]
+        self._stretch = many.followed(self._stretch)
+
+    def _next_tail(self, start: int, end: int) -> Extent:
         self._sequence += 1
-        tail = Extent(ExtentKind.TAIL, start, end - start, tail_key(self._id, self._epoch, self._sequence))
-        await self._storage.put(tail.key, pieces)
-        self._took(tail, gathered)
-        stretch.tails = [*(one for one in stretch.tails if one not in gathered), tail]
-        if gathered:
-            self._busy = False
-            self._account.free(stretch.memory - stretch.base)
+        return Extent(ExtentKind.TAIL, start, end - start, tail_key(self._id, self._epoch, self._sequence))
 
     async def _spill(self) -> None:
         """Memory is short: a tail now, and its bytes leave memory; with a checksum it waits for its commit."""
@@ -335,9 +341,10 @@ class PartWriter:
     async def _one_shot(self, length: int | None) -> None:
         """Everything fits into one object: no multipart upload, no task (promise 7)."""
         key = object_key(self._id, self._epoch)
-        lacking = await self._lacking()
-        await self._storage.put(key, lacking + self._stretch.pieces)
-        self._needless += self._stretch.tails
+        stretch = self._stretch.cut(self._stretch.size)
+        async with self._gathered(stretch) as pieces:
+            await self._storage.put(key, pieces)
+        self._needless += stretch.tails
         self._durable = self.fed
         await self._commit(length=length, state=State.AVAILABLE, releases=True, key=key)
 

@@ -7,6 +7,7 @@ become durable (promise 2): when a part is full, at the end or the break of the 
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tusfm.domain.errors import BodyBroken, Draining, Fenced, Interrupted, TooLarge
@@ -80,7 +81,7 @@ class Receiver:
         """Let the writer look at what there is to do."""
         self._wake.set()
 
-    async def run(self, writer: Writer, early: list[bytes], *, length: int | None = None) -> None:
+    async def run(self, writer: Writer, early: Iterable[bytes], *, length: int | None = None) -> None:
         """Receive the body until its end, and commit it; *early* was read before the claim.
 
         Fenced, BodyBroken, Draining: what had arrived is committed as far as it may be. TooLarge: what was committed stays.
@@ -128,13 +129,10 @@ class Receiver:
 
     # The reader
 
-    async def _read(self, writer: Writer, early: list[bytes]) -> None:
+    async def _read(self, writer: Writer, early: Iterable[bytes]) -> None:
         try:
-            for piece in early:
-                self._take(writer, piece)
-            while piece := await self._body.read():
-                self._clock.read = asyncio.get_running_loop().time()
-                self._take(writer, piece)
+            self._take_all(writer, early)
+            while await self._take_next(writer):
                 if writer.crowded:
                     await self._wait_for_room(writer)
             if self._last:
@@ -144,6 +142,18 @@ class Receiver:
             self._stop(error)
         finally:
             self.wake()
+
+    async def _take_next(self, writer: Writer) -> bool:
+        """Take the bytes that come next, if any do, and keep no hold of them: they are freed while others are waited for."""
+        piece = await self._body.read()
+        if piece:
+            self._clock.read = asyncio.get_running_loop().time()
+            self._take(writer, piece)
+        return bool(piece)
+
+    def _take_all(self, writer: Writer, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self._take(writer, piece)
 
     def _take(self, writer: Writer, piece: bytes) -> None:
         if self._lacking is not None:
@@ -171,8 +181,7 @@ class Receiver:
 
         Who has sent everything needs no room, and nobody would make any: an upload that is all there waits for its end.
         """
-        for piece in self._body.arrived():
-            self._take(writer, piece)
+        self._take_all(writer, self._body.arrived())
         if self._lacking == 0:
             return
         self._body.pause()

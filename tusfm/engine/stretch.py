@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from tusfm.domain.upload import Extent, Upload
 from tusfm.engine.budget import Budget
 
+ENTRY_BYTES = 1024  # that it takes to keep a stretch, however few it holds
+
 
 @dataclass(slots=True)
 class Stretch:
@@ -48,6 +50,10 @@ class Stretch:
         self.pieces, self.tails = self.pieces[count:], []
         return first
 
+    def followed(self, rest: "Stretch") -> "Stretch":
+        """Put back what came after it was cut off."""
+        return Stretch(self.base, rest.end, self.memory, self.pieces + rest.pieces, self.tails + rest.tails)
+
     def drop(self, offset: int) -> int:
         """Forget what lies before the offset; returns the bytes freed."""
         freed = max(0, offset - self.memory)
@@ -69,7 +75,7 @@ class Kept:
         """Keep the bytes of committed tails."""
         self.take(upload_id)
         self._stretches[upload_id] = stretch
-        self._budget.used += stretch.held
+        self._budget.used += stretch.held + ENTRY_BYTES
         self._budget.keep(upload_id, lambda: self._drop(upload_id))
 
     def tails(self, upload: Upload) -> list[Extent] | None:
@@ -85,5 +91,5 @@ class Kept:
     def _drop(self, upload_id: str) -> Stretch | None:
         stretch = self._stretches.pop(upload_id, None)
         if stretch:
-            self._budget.used -= stretch.held
+            self._budget.used -= stretch.held + ENTRY_BYTES
         return stretch

@@ -18,6 +18,8 @@ HEADERS = 128
 HEAD_BYTES = 128 * 1024  # a whole request head; as many lines as there may be, each as long as it may be, would be 4 MiB
 LINGER_SECONDS = 1.0  # for a client that still sends a body that was refused
 READ_BYTES = 256 * 1024
+LEAST_READ_BYTES = 4 * 1024
+UNREAD_BYTES = 16 * 1024 * 1024  # of all bodies together that sockets brought and no handler has taken
 BACKLOG = 1024
 LOOK_SECONDS = 0.05
 
@@ -30,7 +32,7 @@ class Connection(RequestHandler):
     What is still to come of a body of known length goes past the parser, which would copy it.
     """
 
-    __slots__ = ("_head_bytes", "_head_timer", "_lacking", "_last_body")
+    __slots__ = ("_head_bytes", "_head_timer", "_lacking", "_last_body", "_receives")
 
     def __init__(self, manager: "Server", **kwargs: Any) -> None:  # noqa: ANN401  aiohttp's own
         """Take what aiohttp gives."""
@@ -39,6 +41,7 @@ class Connection(RequestHandler):
         self._head_bytes = 0
         self._last_body: StreamReader | None = None
         self._lacking = 0  # bytes of the last body that go past the parser
+        self._receives = False
 
     @property
     def busy(self) -> bool:
@@ -50,6 +53,7 @@ class Connection(RequestHandler):
         if self._lacking and data:
             data = self._pass(data)
             if not data:
+                self._count_body()
                 return
         receives_body, before = self._last_body is not None and not self._last_body.is_eof(), self._request_count
         super().data_received(data)
@@ -60,6 +64,14 @@ class Connection(RequestHandler):
             self._take_head(len(data))
         if self._request_in_progress:
             self._end_broken_body()
+        self._count_body()
+
+    def _count_body(self) -> None:
+        """Tell the server whether a body comes in here: all that do share its memory."""
+        receives = self._last_body is not None and not self._last_body.is_eof()
+        if receives != self._receives and isinstance(self._manager, Server):
+            self._receives = receives
+            self._manager.bodies += 1 if receives else -1
 
     def _begin_body(self, message: RawRequestMessage | _ErrInfo, body: StreamReader) -> None:
         self._last_body = body
@@ -85,7 +97,7 @@ class Connection(RequestHandler):
         return HttpRequestParser(
             self,
             self._loop,
-            READ_BYTES,
+            LEAST_READ_BYTES,
             max_line_size=LINE_BYTES,
             max_field_size=LINE_BYTES,
             max_headers=HEADERS,
@@ -126,6 +138,8 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the timer too."""
         self._stop_timer()
+        self._last_body = None
+        self._count_body()
         super().connection_lost(exc)
 
     def _stop_timer(self) -> None:
@@ -155,6 +169,29 @@ class Connection(RequestHandler):
         return response
 
 
+class Intake(asyncio.BufferedProtocol):
+    """Reads a connection's socket, no more at once than its share: aiohttp holds one read that no handler has taken."""
+
+    def __init__(self, server: "Server", connection: Connection) -> None:
+        """Take the connection that the bytes are for."""
+        self._server = server
+        self._buffer = server.buffer
+        self.connection_made = connection.connection_made  # type: ignore[method-assign]
+        self.connection_lost = connection.connection_lost  # type: ignore[method-assign]
+        self.pause_writing = connection.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = connection.resume_writing  # type: ignore[method-assign]
+        self.eof_received = connection.eof_received  # type: ignore[method-assign]
+        self._take = connection.data_received
+
+    def get_buffer(self, _: int) -> memoryview:
+        """Return where the next read goes; all connections use the same place, one after another."""
+        return self._buffer[: self._server.share]
+
+    def buffer_updated(self, size: int) -> None:
+        """Take what was read."""
+        self._take(bytes(self._buffer[:size]))
+
+
 class Server(web.Server):
     """Makes our kind of connection."""
 
@@ -163,6 +200,14 @@ class Server(web.Server):
         super().__init__(made.request_handler, request_factory=self._request, **kwargs)
         self._make = made.request_factory
         self.error_headers = error_headers
+        self.buffer = memoryview(bytearray(READ_BYTES))
+        self.bodies = 0
+        """Connections that a body comes in on."""
+
+    @property
+    def share(self) -> int:
+        """Bytes that one read may bring."""
+        return max(LEAST_READ_BYTES, min(READ_BYTES, UNREAD_BYTES // max(1, self.bodies)))
 
     def _request(self, message: RawRequestMessage, *rest: Any) -> web.BaseRequest:  # noqa: ANN401  aiohttp's own
         """Make a request; one that was not understood is answered in HTTP/1.1 like all others."""
@@ -170,9 +215,9 @@ class Server(web.Server):
             message = message._replace(version=HttpVersion11)
         return self._make(message, *rest)
 
-    def __call__(self) -> Connection:
+    def __call__(self) -> Intake:  # type: ignore[override]  # aiohttp reads by itself
         """Make the handler of a new connection."""
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return Intake(self, Connection(self, loop=self._loop, **self._kwargs))
 
 
 class Runner(web.AppRunner):
@@ -189,7 +234,7 @@ class Runner(web.AppRunner):
             max_line_size=LINE_BYTES,
             max_field_size=LINE_BYTES,
             max_headers=HEADERS,
-            read_bufsize=READ_BYTES,
+            read_bufsize=LEAST_READ_BYTES,  # so that one read is left until it is taken
             shutdown_timeout=1.0,  # whatever deserves time got it in drain
         )
         self._error_headers = error_headers
