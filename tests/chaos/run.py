@@ -27,7 +27,7 @@ from tusfm.engine.expiration import MARKER, MULTIPARTS
 from tusfm.ports.metadata import Selection
 from tusfm.settings import Settings, load
 
-SENDERS = 5
+SENDERS = 6
 CHUNK_SENDERS = 2
 CALM_SECONDS = 60.0  # in which every upload completes once everything is up again
 LEASE_SECONDS = 30.0
@@ -56,12 +56,12 @@ class Report:
         )
 
 
-async def weather(site: Plant, seed: int, seconds: float, calm_seconds: float) -> Report:
+async def weather(site: Plant, seed: int, seconds: float, calm_seconds: float, chunk_senders: int) -> Report:
     """Let clients work under a storm and after it. Violation."""
     report = Report(seed, seconds)
     urls = [server.url for server in site.servers]
     tus = [Sender(f"{seed} client {number}", urls, report.tally) for number in range(SENDERS)]
-    others = [ChunkSender(f"{seed} chunks {number}", urls, report.tally) for number in range(CHUNK_SENDERS)]
+    others = [ChunkSender(f"{seed} chunks {number}", urls, report.tally) for number in range(chunk_senders)]
     senders: list[Sender | ChunkSender] = [*tus, *others]
     storm = Storm(site, [sender.uploads for sender in tus], report.tally)
     work = [asyncio.create_task(sender.run()) for sender in senders]
@@ -102,7 +102,8 @@ async def _first(wanted: Sequence[asyncio.Task[None]], beside: Sequence[asyncio.
 async def leaves_nothing(site: Plant) -> None:
     """After deletion of everything and a sweep there is no object, chunk, part or tail left."""
     await execute(site.database, "UPDATE uploads SET expires_at = 1 WHERE state = 'failed'")  # which only time takes away
-    await execute(site.database, "UPDATE duties SET held_until = 0")  # as it is half a day later
+    await execute(site.database, "UPDATE duties SET held_until = 0")  # as it is a day later
+    await execute(site.database, "UPDATE intents SET begun_at = 1")
     ids = str(await execute(site.database, "SELECT GROUP_CONCAT(id) FROM uploads WHERE state <> 'terminated'")).split(",")
     for upload_id in ids:
         async with Raw("127.0.0.1", site.servers[0].port) as raw:
@@ -126,12 +127,14 @@ async def _swept(settings: Settings) -> list[str]:
         return left + [key for top in MULTIPARTS async for key, _ in storage.multiparts(top)]
 
 
-def run(folder: Path, seed: int, seconds: float, calm_seconds: float = CALM_SECONDS) -> Report:
+def run(
+    folder: Path, seed: int, seconds: float, calm_seconds: float = CALM_SECONDS, chunk_senders: int = CHUNK_SENDERS
+) -> Report:
     """Start everything, weather a storm, and look at what is left. Violation."""
     with plant(folder) as site:
 
         async def all_of_it() -> Report:
-            report = await weather(site, seed, seconds, calm_seconds)
+            report = await weather(site, seed, seconds, calm_seconds, chunk_senders)
             await leaves_nothing(site)
             return report
 
