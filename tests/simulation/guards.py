@@ -92,6 +92,10 @@ GUARDS = (
     _step("a tail's key bears the epoch", {"tusfm.engine.parts:tail_key": lambda one, _, number: f"work/{one}/t/0-{number}"}),
     _step("a small body's key has a random part", {"tusfm.engine.part_layout:secrets": without.NOT_RANDOM}),
     _step("the object is looked for after Complete", dict.fromkeys(COMPLETE, without.look_before)),
+    _step(
+        "the object is looked for after Complete, and once more before it is lost",
+        {**dict.fromkeys(COMPLETE, without.look_before), "tusfm.engine.finalization:Finalizer._lost": without.lost_at_once},
+    ),
     _step("an unknown multipart upload alone is no success", dict.fromkeys(COMPLETE, without.unknown_is_done)),
     _sql(
         "publishing checks state and lease",

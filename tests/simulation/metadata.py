@@ -81,7 +81,7 @@ class Tables:
         self.sql = cache(self._sql)
 
     def _sql(self, statement: str) -> str:
-        for old, new in {**STATEMENTS, **self.rewritten}.items():
+        for old, new in {**self.rewritten, **STATEMENTS}.items():
             statement = statement.replace(old, new)
         return statement.replace("{now}", "now_ms()").replace("{for_update}", "")
 
