@@ -139,7 +139,7 @@ class Finalizer:
         attempt = asyncio.current_task()
 
         async def renew() -> None:
-            while True:
+            while not renewing.cancelling():  # a driver may have taken the cancellation for a lost connection
                 await asyncio.sleep(RENEW_SECONDS)
                 try:
                     await self._metadata.renew(upload.id, upload.lease)
