@@ -76,7 +76,7 @@ class Mysql:
 
     async def _try(self, attempt: Callable[[], T], outcome: "_Outcome") -> T:
         """Make attempts while failures may pass; each crosses the bridge once, whatever it says to the database."""
-        loop = asyncio.get_running_loop()
+        loop, cancelled = asyncio.get_running_loop(), _cancelled()
         end = loop.time() + PATIENCE_SECONDS
         while True:
             try:
@@ -85,11 +85,20 @@ class Mysql:
             except IntegrityError:
                 raise
             except (SQLAlchemyError, *BROKEN) as error:
+                if _cancelled() > cancelled:  # drivers take a cancellation for a connection that was lost
+                    raise asyncio.CancelledError from error
                 outcome.failed()
                 if loop.time() >= end or not passing(error):
                     raise (OutcomeUnknown(words(error)) if outcome.unknown else unavailable(error)) from error
                 log.debug("the database is asked again: %s", words(error))
                 await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _cancelled() -> int:
+    """Return how often the running task was told to end."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancelling()
 
 
 def _engine(url: str, connections: int, isolation: str) -> AsyncEngine:

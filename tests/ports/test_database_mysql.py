@@ -1,0 +1,32 @@
+"""MySQL behind the face of `databases`: what happens to a transaction whose task is ended."""
+
+import asyncio
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.util import await_only
+
+from tusfm.adapters.database_mysql import Mysql
+
+
+async def test_a_cancelled_transaction_is_not_tried_again(mysql_url: str) -> None:
+    """A driver may take the cancellation for a lost connection; the task ends all the same, and tries nothing more."""
+    database = Mysql(mysql_url, 3)
+    tries: list[asyncio.Event] = []
+
+    def work(connection: Connection) -> None:
+        tries.append(asyncio.Event())
+        connection.exec_driver_sql("SELECT 1").close()
+        began.set()
+        try:
+            await_only(tries[-1].wait())
+        except asyncio.CancelledError as error:
+            raise OperationalError("SELECT 1", {}, ConnectionResetError()) from error
+
+    began = asyncio.Event()
+    writing = asyncio.create_task(database.write(work))
+    await began.wait()
+    writing.cancel()
+    await asyncio.wait([writing])
+    assert (writing.cancelled(), len(tries)) == (True, 1)
+    await database.close()
