@@ -47,7 +47,7 @@ def upgrade() -> None:
     op.create_table(
         "accounts",
         sa.Column("name", _words(256), primary_key=True),
-        sa.Column("stored_bytes", sa.BigInteger, nullable=False),
+        sa.Column("stored", sa.BigInteger, nullable=False),
         sa.Column("unfinished", sa.BigInteger, nullable=False),
         sa.Column("minute", sa.BigInteger, nullable=False),
         sa.Column("made", sa.BigInteger, nullable=False),

@@ -1,6 +1,7 @@
 """Migrating: once, by one of many, beside servers that run, and never backwards."""
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.stacks import apart, execute
-from tusfm.adapters import migration
+from tusfm.adapters import metadata_accounts, migration
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.adapters.migration import migrate
 from tusfm.domain.errors import MetadataUnavailable
@@ -45,14 +46,16 @@ def test_of_many_that_start_at_once_one_migrates(address: str) -> None:
     assert sum("already" in one for one in said) == 3
 
 
-def test_no_name_is_a_word_of_mysql_s_own(tmp_path: Path) -> None:
-    """Statements name tables and columns without quotes; MySQL reserves words that MariaDB does not."""
+def test_a_name_that_mysql_reserves_stands_in_quotes(tmp_path: Path) -> None:
+    """Names stand in statements as they are, and MySQL reserves words that MariaDB does not: none but one, in quotes."""
     path = tmp_path / "tusfm.sqlite3"
     migrate(f"sqlite+aiosqlite:///{path}")
     found = inspect(create_engine(f"sqlite:///{path}"))
-    names = {column["name"] for table in found.get_table_names() for column in found.get_columns(table)}
-    assert "stored_bytes" in names
-    assert (names | set(found.get_table_names())) & RESERVED_WORDS_MYSQL == {"role"}  # a keyword, and free to be used
+    columns = {column["name"] for table in found.get_table_names() for column in found.get_columns(table)}
+    keywords = {"role"}  # that are free to be used
+    assert ({*columns, *found.get_table_names()} & RESERVED_WORDS_MYSQL) - keywords == {"stored"}
+    statements = (metadata_accounts.ACCOUNTS, metadata_accounts.OPEN, metadata_accounts.CHARGE)
+    assert [re.search(r"(?<![`:])stored", one) for one in statements] == [None] * 3
 
 
 def test_a_newer_schema_is_served_and_left_alone(address: str) -> None:

@@ -23,12 +23,13 @@ ALL = "*"
 NO_LIMITS = Quotas()
 ROW = "SELECT state, role, upload_offset, upload_length, owner, charged, counted FROM uploads WHERE id = :id"
 ACCOUNTS = (
-    "SELECT name, stored_bytes, unfinished, minute, made, {now} FROM accounts WHERE name IN (:name, :all) "
+    "SELECT name, `stored`, unfinished, minute, made, {now} FROM accounts WHERE name IN (:name, :all) "
     "ORDER BY name {for_update}"
 )
-OPEN = "INSERT INTO accounts (name, stored_bytes, unfinished, minute, made) VALUES (:name, 0, 0, 0, 0)"
+"""MySQL reserves `stored`, so it stands in quotes, which SQLite reads too."""
+OPEN = "INSERT INTO accounts (name, `stored`, unfinished, minute, made) VALUES (:name, 0, 0, 0, 0)"
 CHARGE = (
-    "UPDATE accounts SET stored_bytes = stored_bytes + :stored, unfinished = unfinished + :unfinished, made = :made, "
+    "UPDATE accounts SET `stored` = `stored` + :stored, unfinished = unfinished + :unfinished, made = :made, "
     "minute = :minute WHERE name = :name"
 )
 CHARGED = "UPDATE uploads SET charged = :charged, counted = :counted WHERE id = :id"
