@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
@@ -10,6 +12,7 @@ from tusfm import wiring
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import StorageUnavailable
 from tusfm.domain.upload import Role, State
+from tusfm.engine import finalization
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
 from tusfm.ports.storage import Part, Source
@@ -65,6 +68,36 @@ async def test_a_process_that_stops_in_the_moment_of_a_lease_lets_it_go(tmp_path
             metadata = SqlMetadata(wiring.database_url(load(environ)), "another")
             assert await metadata.unfinished(1) == [made.id], moment
             await metadata.close()
+
+
+async def test_a_renewal_ends_with_its_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver may take the cancellation of a renewal for something else: the lease is not renewed any more all the same."""
+    storage, renewals = StuckStorage(), list[asyncio.Task[object]]()
+
+    async def renew(*_: object) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        renewals.append(task)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if len(renewals) > 1:
+                raise
+
+    monkeypatch.setattr(finalization, "RENEW_SECONDS", 0.01)
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            monkeypatch.setattr(engine.metadata, "renew", renew)
+            made = await engine.uploads.create(Creation(length=SIZE))
+            body = PlayedBody(pieces_of(b"z" * SIZE, 262_144), size=SIZE)
+            await engine.uploads.append(Append(id=made.id, offset=0, body=body))
+            async with asyncio.timeout(30):
+                while not renewals:
+                    await asyncio.sleep(0.01)
+                storage.go_on.set()
+                while not renewals[0].done():
+                    await asyncio.sleep(0.01)
+            assert len(renewals) == 1
 
 
 class ForgetfulStorage(MemoryStorage):

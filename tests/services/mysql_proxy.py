@@ -62,6 +62,7 @@ class MysqlProxy:
         self.port = free_port()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._clients: set[asyncio.StreamWriter] = set()
 
     def __enter__(self) -> Self:
         """Start."""
@@ -103,29 +104,22 @@ class MysqlProxy:
         self._listening = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
 
     async def _stop(self) -> None:
+        """Accept no more, cut what is open and see the tasks out: one cancelled before its first step would close nothing."""
+        self._loop.remove_reader(self._listening.sockets[0].fileno())  # closed, it drops what it has just accepted
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:
+            for writer in self._clients:
+                writer.transport.abort()
+            await asyncio.wait(left, timeout=0.1)
         self._listening.close()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        self._clients.add(writer)
+        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             there, back = await asyncio.open_connection(self.server.host, self.server.port)
-        except OSError:
-            writer.transport.abort()
-            return
-        answers = asyncio.create_task(_copy(there, writer))
-        try:
-            await self._questions(reader, back, answers)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            return  # the task is the loop's own: cancelled, it would tell of it
-        finally:
-            answers.cancel()
-            for one in (back, writer):
-                one.close()
-                with contextlib.suppress(OSError):
-                    await one.wait_closed()
+            answers = asyncio.create_task(_copy(there, writer))
+            with contextlib.closing(back):
+                await self._questions(reader, back, answers)
+        self._clients.remove(writer)
 
     async def _questions(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, answers: asyncio.Task[None]) -> None:
         """Pass the client's packets, one by one, until one is to be lost."""
