@@ -96,7 +96,7 @@ def test_all_processes_are_dead(behind: Behind) -> None:
     """The proxy's own 502 is 423 on HEAD, where a 5xx would make clients begin again, and 503 elsewhere."""
     url = f"{behind.url}/files/" + "0" * 32
     with contextlib.suppress(urllib.error.URLError):
-        urllib.request.urlopen(f"{behind.url}/healthz", timeout=5)
+        urllib.request.urlopen(f"{behind.url}/healthz", timeout=60)
     for process in behind.deployment.processes:
         process.kill()
     for method, status in (("HEAD", 423), ("PATCH", 503), ("GET", 503)):

@@ -57,7 +57,7 @@ async def test_an_idle_server_ends_at_once(server: ServerProcess) -> None:
     async with Client([server.url]) as client, client.raw() as raw:
         await raw.send(request("OPTIONS", "/files/", VERSION))
         assert (await raw.answer()).status == 204
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             assert await stopping(server) == 0
         assert await raw.closed()
 
@@ -79,7 +79,7 @@ async def test_a_download_may_end_before_the_server_does(server: ServerProcess, 
 
 async def unready(balancer: Raw) -> Answer:
     """Ask until the answer is no."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             await balancer.send(request("GET", "/readyz", {}))
             answer = await balancer.answer()

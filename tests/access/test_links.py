@@ -67,7 +67,7 @@ async def test_a_link_that_is_not_ours(door: Door, open_client: Client) -> None:
         answer = await open_client.ask("GET", url, door.headers("owner"))
         assert (answer.status, answer.body) == (403, b"This link is not valid, or not any more.\n"), url
     query = urlsplit(tusfm(door, "link", one.rpartition("/")[2], "--expires", "1").stdout.strip()).query
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while (await open_client.ask("GET", f"{path}?{query}")).status == 200:
         assert time.monotonic() < end
         await asyncio.sleep(0.2)
@@ -108,7 +108,7 @@ async def test_a_token_that_ends_in_the_middle(door: Door, strict_client: Client
     async with strict_client.raw() as raw:
         await raw.send(patch_head(origin_form(made.location), 0, len(data), **own))
         await raw.send(data[:100_000])
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while (await strict_client.ask("HEAD", made.location, own)).status != 401:
             assert time.monotonic() < end
             await asyncio.sleep(0.2)

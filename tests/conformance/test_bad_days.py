@@ -296,7 +296,7 @@ class TestDatabase:
 
 async def listening(client: Client) -> None:
     """Wait until the server answers at all."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(OSError):
                 await client.ask("GET", "/healthz")

@@ -143,7 +143,7 @@ async def test_w6_a_creation_that_breaks_off_leaves_an_upload(fresh: Start) -> N
     async with Client(server.urls) as client, client.raw() as raw:
         head = patch_head("/files/", 0, 100).replace(b"PATCH", b"POST").replace(b"Upload-Offset: 0", b"Upload-Length: 100")
         await raw.send(head + b"x" * 30)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not server.rows():
                 await asyncio.sleep(0.1)
             raw.reset()

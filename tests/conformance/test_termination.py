@@ -39,6 +39,6 @@ async def test_x4_delete_ends_a_running_patch(fresh: Start, size: int) -> None:
             assert (await client.ask("DELETE", url)).status == 204
             assert await raw.closed()
         assert (await client.head(url)).status == 404
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while server.objects():
                 await asyncio.sleep(0.1)

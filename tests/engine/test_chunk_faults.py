@@ -69,7 +69,7 @@ async def frozen(engine: Engine, storage: FrozenStorage, chunks: Sequence[bytes]
     """Bring a file to where its first attempt is about to complete the object."""
     upload_id = await sent(engine, chunks)
     file = await completed(engine, upload_id, len(chunks))
-    await asyncio.wait_for(storage.reached.wait(), 20)
+    await asyncio.wait_for(storage.reached.wait(), 60)
     return upload_id, file
 
 
@@ -96,7 +96,7 @@ async def test_an_attempt_that_wakes_late_writes_nothing(environ: dict[str, str]
         await second.finalizer.finalize(upload_id)
         await becomes(second, file, FileStatus.SUCCESS)
         storage.go_on.set()
-        await asyncio.wait_for(storage.woken.wait(), 10)
+        await asyncio.wait_for(storage.woken.wait(), 60)
         assert await content(second, file) == b"ONEtwo"
         await freed(second)
         assert storage.unfinished == {}
@@ -144,7 +144,7 @@ async def test_an_attempt_that_wakes_late_in_a_directory(environ: dict[str, str]
         await becomes(second, file, FileStatus.SUCCESS)
         go_on.set()
         await freed(second)
-        await asyncio.wait_for(asyncio.gather(*_attempts(first)), 30)
+        await asyncio.wait_for(asyncio.gather(*_attempts(first)), 60)
         assert await content(second, file) == b"ONEtwo"
         await second.sweep.sweep()
         assert await left(second) == []
@@ -187,7 +187,7 @@ async def test_a_storage_that_is_away_is_waited_for(environ: dict[str, str]) -> 
         data = b"x" * (6 * MIB)
         upload_id = await sent(engine, [data])
         file = await completed(engine, upload_id, 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await engine.chunks.file(file.id)).error != "told to fail":
                 await asyncio.sleep(0.02)
         assert (await engine.chunks.file(file.id)).status is FileStatus.STARTED
@@ -261,7 +261,7 @@ async def test_another_name_after_a_lost_answer_leaves_one_object(environ: dict[
     async with running({**environ, "TUSFM_LEGACY_STRICT_SIZE": "1"}, storage) as engine:
         upload_id = await sent(engine, [b"abc"])
         first = await completed(engine, upload_id, 1, size=3)
-        await asyncio.wait_for(storage.reached.wait(), 20)
+        await asyncio.wait_for(storage.reached.wait(), 60)
         await send(engine, upload_id, 0, b"abcd")  # the attempt completes, and is not published
         storage.go_on.set()
         await becomes(engine, first, FileStatus.FAILURE)

@@ -235,7 +235,7 @@ async def test_everybody_hears_of_a_file(engine: Engine, caplog: pytest.LogCaptu
         said = [json.loads(record.getMessage()) for record in caplog.records if record.name == "tusfm.events"]
         return [(one["type"], one["size"]) for one in said if one["upload_id"] == upload_id]
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(heard()) < 3:
             await asyncio.sleep(0.05)
     assert heard() == [("created", None), ("failed", None), ("finalized", 5)]

@@ -45,7 +45,7 @@ async def test_a_process_that_stops_lets_its_leases_go(tmp_path: Path) -> None:
             made = await engine.uploads.create(Creation(length=SIZE))
             body = PlayedBody(pieces_of(b"z" * SIZE, 262_144), size=SIZE)
             await engine.uploads.append(Append(id=made.id, offset=0, body=body))
-            await asyncio.wait_for(storage.reached.wait(), 10)
+            await asyncio.wait_for(storage.reached.wait(), 60)
         storage.go_on.set()
         async with running(environ, storage) as engine:
             stored = await engine.uploads.open(made.id)
@@ -91,7 +91,7 @@ async def test_a_renewal_ends_with_its_attempt(tmp_path: Path, monkeypatch: pyte
             made = await engine.uploads.create(Creation(length=SIZE))
             body = PlayedBody(pieces_of(b"z" * SIZE, 262_144), size=SIZE)
             await engine.uploads.append(Append(id=made.id, offset=0, body=body))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not renewals:
                     await asyncio.sleep(0.01)
                 storage.go_on.set()
@@ -124,7 +124,7 @@ async def test_a_composition_that_was_aborted_from_outside_begins_anew(tmp_path:
                 body = PlayedBody(pieces_of(data, 262_144), size=len(data))
                 partials.append((await engine.uploads.create(Creation(length=len(data), role=Role.PARTIAL, body=body))).id)
             final = await engine.uploads.concatenate(Creation(length=None, role=Role.FINAL), partials)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while "copy" not in storage.calls:
                     await asyncio.sleep(0.02)
                 await asyncio.sleep(0.2)

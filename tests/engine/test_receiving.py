@@ -105,7 +105,7 @@ class SlowToBegin(MemoryStorage):
 async def test_a_body_that_is_all_there_waits_for_no_room(tmp_path: Path, checksum: Checksum | None) -> None:
     """The last bytes of an upload may use the memory up: nothing more comes, so nobody waits, and they travel."""
     with migrated(tmp_path) as environ:  # with 15 MiB for buffers
-        async with running(environ, SlowToBegin()) as engine, asyncio.timeout(30):
+        async with running(environ, SlowToBegin()) as engine, asyncio.timeout(60):
             made = await engine.uploads.create(Creation(length=15 * MIB))
             body = PlayedBody([b"x" * MIB] * 15, size=15 * MIB)
             done = await engine.uploads.append(Append(id=made.id, offset=0, body=body, checksum=checksum))

@@ -64,7 +64,7 @@ class TestFailures:
 
     async def test_a_slow_storage_is_not_asked_again(self, proxy: S3Proxy) -> None:
         """Bytes may take longer than any silence, and so may waiting for others' bytes: each is sent once."""
-        one_at_a_time = replace(proxy.proxied.address, connections=1, patience=Patience(silence=1, deadline=2))
+        one_at_a_time = replace(proxy.proxied.address, connections=1, patience=Patience(silence=2, deadline=4))
         storage = S3Storage(one_at_a_time, S3Place(bucket=BUCKET, prefix=f"{new_id()}/"))
         await storage.start()
         proxy.slow = 0.06
@@ -80,7 +80,7 @@ class TestFailures:
         storage = S3Storage(address, S3Place(bucket=BUCKET, prefix=f"{new_id()}/"))
         await storage.start()
         proxy.fail("PutObject", "stall", many=1000)
-        async with asyncio.timeout(15):  # one after the other, forty would take forty seconds
+        async with asyncio.timeout(30):  # one after the other, forty would take forty seconds
             calls = [storage.put(file_key(), [b"x"]) for _ in range(40)]
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(one) for one in outcomes} == {StorageUnavailable}
@@ -299,7 +299,7 @@ class TestBuckets:
         for key in KEPT:
             await storage.put(key, [b"hello"])
         url = f"{minio_server.url}/{name}-public/x.txt"
-        assert await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read()) == b"hello"
+        assert await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=60).read()) == b"hello"
         with pytest.raises(urllib.error.HTTPError, match="403"):
             await asyncio.to_thread(urllib.request.urlopen, url.replace("-public", ""), timeout=5)
         await storage.delete(KEPT)
@@ -334,7 +334,7 @@ class TestBuckets:
         await storage.start()
         await asyncio.to_thread(process.start)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert storage._making is not None
                 await storage._making
             await storage.put(file_key(), [b"x"])

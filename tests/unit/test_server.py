@@ -34,7 +34,7 @@ async def exchange(port: int, *texts: str, pause: float = 0.05) -> bytes:
     for text in texts:
         writer.write(text.encode())
         await asyncio.sleep(pause)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         answer = await reader.read()
     writer.close()
     return answer
