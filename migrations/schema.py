@@ -40,10 +40,10 @@ def _counting(columns: tuple[sa.Column[Any], ...]) -> dict[str, bool]:
 
 
 def index(named: str, on: str, columns: list[str], *, unique: bool = False) -> None:
-    """Make an index."""
+    """Make an index, of columns as SQL writes them there."""
     there = {one["name"] for one in sa.inspect(op.get_bind()).get_indexes(on)}
     if named not in there:
-        op.create_index(named, on, columns, unique=unique)
+        op.create_index(named, on, [sa.text(one) for one in columns], unique=unique)
 
 
 def column(on: str, added: sa.Column[Any]) -> None:

@@ -14,9 +14,9 @@ ROWS, PAGE = 20_000, 50
 MIDDLE = (1_000_000 + ROWS // 2, "filled-0")
 FILL = (
     "INSERT INTO uploads "
-    "(id, state, role, epoch, upload_offset, metadata, next_part, answers, wanted, lease, attempts, created_at) "
+    "(id, state, role, epoch, upload_offset, metadata, next_part, answers, wanted, lease, attempts, created_at, owner) "
     "SELECT CONCAT('filled-', seq), IF(seq % 5000 = 7, 'failed', 'available'), 'whole', 1, 1000, '', 1, 1, 0, 0, 0, "
-    f"1000000 + seq FROM seq_1_to_{ROWS}"
+    f"1000000 + seq, IF(seq % 5000 = 8, 'rare', 'common') FROM seq_1_to_{ROWS}"
 )
 PAGES = [
     Selection(limit=PAGE),
@@ -25,6 +25,10 @@ PAGES = [
     Selection(states=[State.AVAILABLE], limit=PAGE),
     Selection(states=[State.AVAILABLE], before=MIDDLE, limit=PAGE),
     Selection(states=[State.FAILED], limit=PAGE),
+    Selection(owner="common", limit=PAGE),
+    Selection(owner="common", states=[State.AVAILABLE], before=MIDDLE, limit=PAGE),
+    Selection(owner="rare", limit=PAGE),
+    Selection(owner="rare", states=[State.AVAILABLE], limit=PAGE),
 ]
 
 
@@ -57,7 +61,8 @@ async def test_a_page_costs_a_page(metadata: SqlMetadata) -> None:
     for selection in PAGES:
         before = await reads(metadata)
         found = await metadata.select(selection)
-        assert len(found) == (ROWS // 5000 if State.FAILED in selection.states else PAGE)
+        is_rare = State.FAILED in selection.states or selection.owner == "rare"
+        assert len(found) == (ROWS // 5000 if is_rare else PAGE)
         assert await reads(metadata) - before < 4 * PAGE, selection
 
 

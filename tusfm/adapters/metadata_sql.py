@@ -18,7 +18,7 @@ from tusfm.ports.checks import Checks
 from tusfm.ports.metadata import Census, Pending, Selection
 
 OTHERS_MS = 5000  # another process's messages are left to it for so long
-HEAD_REVISION = "0005"
+HEAD_REVISION = "0006"
 OVERDUE = (
     "SELECT id FROM uploads WHERE state IN ('receiving', 'failed') AND expires_at < {now} "
     "UNION SELECT id FROM uploads WHERE state = 'available' AND role = 'partial' AND expires_at < {now} "
