@@ -48,6 +48,12 @@ def run(folder: Path, server: ServerProcess, *command: str) -> str:
     return done.stdout
 
 
+def test_pages_quote_them() -> None:
+    """Each example stands in a page, by a mark that the site understands."""
+    pages = "".join(path.read_text() for path in EXAMPLES.parent.glob("*.md"))
+    assert [one.name for one in EXAMPLES.iterdir() if f'--8<-- "docs/examples/{one.name}"\n' not in pages] == []
+
+
 def test_curl(server: ServerProcess, tmp_path: Path) -> None:
     """The script sends half a file, asks, sends the rest, and gets the same file back."""
     said = run(tmp_path, server, "bash", "-eu", str(EXAMPLES / "upload.sh"))
@@ -74,6 +80,14 @@ def test_the_readme(server: ServerProcess, film: Path) -> None:
     (code,) = re.findall(r"```sh\n(url=.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     run(film.parent, server, "bash", "-eu", "-c", code.replace("http://127.0.0.1:8000", server.url))
     assert sha256(film.parent / "copy.mp4") == sha256(film)
+
+
+def test_the_older_api(server: ServerProcess, tmp_path: Path) -> None:
+    """The page's commands send a file in a chunk, and are told how it stands."""
+    (code,) = re.findall(r"```sh\n(api=.*?)```", (ROOT / "docs" / "legacy-api.md").read_text(), re.DOTALL)
+    said = run(tmp_path, server, "bash", "-eu", "-c", code.replace("http://127.0.0.1:8000", server.url))
+    assert '"chunk_index":0' in said
+    assert '"status":' in said
 
 
 def bundled(server: ServerProcess, name: str, folder: Path) -> None:
