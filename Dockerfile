@@ -20,6 +20,8 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -o 10001 -g 10001 /data
 COPY --from=minio-build /made/minio /usr/local/bin/minio
+# MinIO does not start where it has no home; some runtimes give a user without a name none.
+ENV HOME=/tmp
 USER 10001:10001
 EXPOSE 9000
 ENTRYPOINT ["minio"]
