@@ -38,7 +38,7 @@ format: $(VENV)/tools ## format the code
 docs: $(VENV)/tools docs/_site/node_modules/.made ## build the documentation into site/; a warning is an error
 	$(BIN)/python -m tests.documentation.configuration
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	@echo "open site/index.html"
+	@echo "open site/index.html; for the search, serve it: python3 -m http.server --bind 127.0.0.1 --directory site 8001"
 
 page: $(VENV)/page ## build the page at /
 
