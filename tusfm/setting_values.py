@@ -8,11 +8,14 @@ from urllib.parse import urlsplit
 
 MIB = 1024 * 1024
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
-PREFIX = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
-HOST = re.compile(r"[A-Za-z0-9.-]+|[0-9a-fA-F:.]+", re.ASCII)
+PREFIX = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*", re.ASCII)
+HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?|[0-9a-fA-F.]*:[0-9a-fA-F:.]+", re.ASCII)
+ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#*@\s]+", re.ASCII)
 MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)", re.ASCII)
 NAME = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
 MOST_PORT = 65535
+MOST_NUMBER = 2**63 - 1  # what a column of a database holds
+MOST_SECONDS = 100 * 365 * 86400  # longer ends behind the last year that can be written
 LOOPBACK = "127.0.0.0/8,::1"
 
 
@@ -28,8 +31,8 @@ def optional(value: str) -> str | None:
 
 def whole(value: str) -> int:
     """Read a whole number, 0 or more."""
-    if not (value.isascii() and value.isdigit()):
-        msg = "must be a whole number, 0 or more"
+    if not (value.isascii() and value.isdigit() and len(value) <= len(str(MOST_NUMBER)) and int(value) <= MOST_NUMBER):
+        msg = f"must be a whole number from 0 to {MOST_NUMBER}"
         raise ValueError(msg)
     return int(value)
 
@@ -39,6 +42,15 @@ def positive(value: str) -> int:
     number = whole(value)
     if not number:
         msg = "must be a whole number above 0"
+        raise ValueError(msg)
+    return number
+
+
+def port(value: str) -> int:
+    """Read the number of a port."""
+    number = positive(value)
+    if number > MOST_PORT:
+        msg = f"must be a port, from 1 to {MOST_PORT}"
         raise ValueError(msg)
     return number
 
@@ -63,8 +75,8 @@ def seconds(value: str) -> float:
         number = float(value)
     except ValueError:
         number = -1
-    if not 0 <= number < float("inf"):
-        msg = "must be a number of seconds, 0 or more"
+    if not 0 <= number <= MOST_SECONDS:
+        msg = "must be a number of seconds, from 0 to those of a hundred years"
         raise ValueError(msg)
     return number
 
@@ -90,11 +102,23 @@ def url(value: str) -> str | None:
     """Read an http or https URL without a query, and leave out the slash at its end."""
     if not value:
         return None
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        msg = "must be an http or https URL without a query"
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in {"http", "https"} and HOST.fullmatch(parts.hostname or "") and parts.port != 0
+    except ValueError:  # a port, or an address of IPv6, that is none
+        good = False
+    if not good or parts.query or parts.fragment or not re.fullmatch(r"[!-~]+", value):
+        msg = "must be an http or https URL in ASCII, without a query"
         raise ValueError(msg)
     return value.rstrip("/")
+
+
+def host(value: str) -> str | None:
+    """Read a host's name or address; empty is None."""
+    if value and not HOST.fullmatch(value):
+        msg = "must be a host: words of letters, digits, hyphens and underscores with dots between them, or an address"
+        raise ValueError(msg)
+    return value or None
 
 
 def key_set_url(value: str) -> str | None:
@@ -113,7 +137,7 @@ def endpoint(value: str) -> str | None:
         read = url(value if "://" in value else f"http://{value}")
     except ValueError:
         read = None
-    if read is None or not HOST.fullmatch(urlsplit(read).hostname or ""):
+    if read is None or "_" in (urlsplit(read).hostname or ""):
         msg = "must be a host (letters, digits, dots and hyphens), with a port or without, or an http or https URL"
         raise ValueError(msg)
     return read
@@ -143,7 +167,7 @@ def optional_bucket(value: str) -> str | None:
 def prefix(value: str) -> str:
     """Read what keys begin with, and end it with a slash."""
     if not PREFIX.fullmatch(value.strip("/")):
-        msg = "must be words of letters, digits, '.', '_' and '-', with slashes between them; it is never empty"
+        msg = "must be words of letters, digits, '_', '-' and, within them, '.', with slashes between them; it is never empty"
         raise ValueError(msg)
     return value.strip("/") + "/"
 
@@ -172,7 +196,11 @@ def origins(value: str) -> tuple[str, ...] | None:
     """Read a list of origins; None is all of them."""
     if value.strip() == "*":
         return None
-    return tuple(one.strip().rstrip("/") for one in value.split(",") if one.strip())
+    listed = tuple(one.strip().rstrip("/").lower() for one in value.split(",") if one.strip())
+    if not all(ORIGIN.fullmatch(one) for one in listed):
+        msg = "must be *, or origins such as https://app.example with commas between them"
+        raise ValueError(msg)
+    return listed
 
 
 def networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:

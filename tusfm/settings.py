@@ -106,8 +106,8 @@ class Settings:
     otel_endpoint: str | None = _setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT", "", read.url, "collector of OpenTelemetry that spans are sent to (tusfm[otel])"
     )
-    mysql_host: str | None = _setting("MYSQL_HOST", "", read.optional, "MySQL or MariaDB instead of SQLite")
-    mysql_port: int = _setting("MYSQL_PORT", "3306", read.positive, "its port")
+    mysql_host: str | None = _setting("MYSQL_HOST", "", read.host, "MySQL or MariaDB instead of SQLite")
+    mysql_port: int = _setting("MYSQL_PORT", "3306", read.port, "its port")
     mysql_user: str = _setting("MYSQL_USER", "root", read.text, "who we are to it")
     mysql_password: str = _setting("MYSQL_PASSWORD", "", read.text, "the user's password", secret=True)
     mysql_root_password: str = _setting(
@@ -164,9 +164,9 @@ class Settings:
         "seconds for which a multipart upload is used; a storage may abort older ones",
     )
     rabbitmq_host: str | None = _setting(
-        "RABBITMQ_HOST", "", read.optional, "RabbitMQ and workers instead of finalizing in the server"
+        "RABBITMQ_HOST", "", read.host, "RabbitMQ and workers instead of finalizing in the server"
     )
-    rabbitmq_port: int = _setting("RABBITMQ_PORT", "5672", read.positive, "its port")
+    rabbitmq_port: int = _setting("RABBITMQ_PORT", "5672", read.port, "its port")
     rabbitmq_user: str = _setting("RABBITMQ_DEFAULT_USER", "guest", read.text, "who we are to it")
     broker_prefix: str = _setting(
         "TUSFM_BROKER_PREFIX", "tusfm", read.name, "what the names of our queue and exchange begin with"

@@ -15,6 +15,7 @@ from tests.acceptance.test_metrics import Figures, figures
 from tests.conformance.client import Client
 from tests.servers import ServerProcess, free_port
 from tests.services.toxiproxy import Toxiproxy
+from tusfm.logs import printable
 
 WAIT_SECONDS = 60.0
 SIZE = 20_000_000
@@ -85,7 +86,7 @@ def sending(server: ServerProcess, toxiproxy: Toxiproxy, tmp_path: Path) -> Iter
 
 def test_each_file_is_a_line(server: ServerProcess, tmp_path: Path) -> None:
     """It says where the file is; one that is not there is told of, the others arrive, and the status is 1."""
-    files = {"small [red].txt": b"small", "empty.bin": b"", "large.bin": os.urandom(3_000_000)}
+    files = {"small [red].txt": b"small", "empty.bin": b"", "large.bin": os.urandom(3_000_000), "\udcff.bin": b"no text"}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     done = put(tmp_path, server.url, "nowhere", *files, tmp_path)
@@ -93,11 +94,11 @@ def test_each_file_is_a_line(server: ServerProcess, tmp_path: Path) -> None:
     assert said(done).splitlines() == [
         "tusfm: nowhere: No such file or directory.",
         f"tusfm: {tmp_path.name}: Is a directory.",
-        "tusfm: 2 of 5 files did not arrive; the same command goes on where it was.",
+        "tusfm: 2 of 6 files did not arrive; the same command goes on where it was.",
     ]
     lines = [line.split("  ", 1) for line in done.stdout.splitlines()]
-    assert [name for _, name in lines] == list(files)
-    for url, name in lines:
+    assert [name for _, name in lines] == [printable(name) for name in files]
+    for (url, _), name in zip(lines, files, strict=True):
         assert sha256(url) == sha256(tmp_path / name)
 
 

@@ -153,6 +153,7 @@ class TestClaims:
             {"expire_after": 59},
             {"expire_after": float("nan")},
             {"expire_after": float("inf")},
+            {"expire_after": 1e15},
             [],
             "max_size",
             5,

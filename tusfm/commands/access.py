@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from tusfm.commands.amounts import age, shown_time, size
+from tusfm.commands.amounts import age, shown_time, size, word
 from tusfm.commands.outcome import Stop
 from tusfm.domain.access import Grant, is_owner, limited
 from tusfm.domain.upload import is_id
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
     listed.add_argument("--json", action="store_true", help="as JSON, a line a key")
     listed.set_defaults(run=_list)
     revoke = words.add_parser("revoke", help="end a key from now on")
-    revoke.add_argument("id", help="as `tusfm keys list` shows it")
+    revoke.add_argument("id", type=word, help="as `tusfm keys list` shows it")
     revoke.set_defaults(run=_revoke)
     link = commands.add_parser("link", help="sign a link with which anybody can read one file, for a time")
     link.add_argument("id", help="the upload: the last part of its URL")

@@ -1,8 +1,10 @@
-"""Sizes, ages and times as people write and read them."""
+"""Sizes, ages, times and names as people write and read them."""
 
 import argparse
 import re
 import time
+
+from tusfm.setting_values import MOST_SECONDS
 
 AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?([a-z]{0,3})", re.ASCII | re.IGNORECASE)
 SIZES = {"": 1, "b": 1}
@@ -19,7 +21,19 @@ def size(text: str) -> int:
 
 def age(text: str) -> float:
     """Read seconds: `90`, `15m`, `3h`, `2d`, `1w`. ArgumentTypeError."""
-    return _amount(text, AGES, "an age is a number of seconds, or such as 15m, 3h, 2d or 1w")
+    seconds = _amount(text, AGES, "an age is a number of seconds, or such as 15m, 3h, 2d or 1w")
+    if seconds > MOST_SECONDS:
+        msg = "nothing here is older than a hundred years, or lasts longer"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
+
+
+def word(text: str) -> str:
+    """Read a name; a terminal may give bytes that no database compares. ArgumentTypeError."""
+    if not text.isprintable():
+        msg = "a name has printable characters only"
+        raise argparse.ArgumentTypeError(msg)
+    return text
 
 
 def _amount(text: str, units: dict[str, int], wanted: str) -> float:

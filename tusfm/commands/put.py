@@ -2,13 +2,14 @@
 
 import argparse
 import mimetypes
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from tusfm.commands.outcome import Stop
 from tusfm.logs import printable
+from tusfm.setting_values import url
 from tusfm.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 HERE = "http://127.0.0.1:8000"
 ENDPOINT = "/files"
+NONSENSE = "The server's answer makes no sense."
 
 
 def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for it
@@ -32,12 +34,11 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
     put.set_defaults(run=run)
 
 
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        msg = "must be an http or https URL without a query"
-        raise argparse.ArgumentTypeError(msg)
-    return text
+def _url(text: str) -> str | None:
+    try:
+        return url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _token(text: str) -> str:
@@ -58,11 +59,11 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
     from tusfm.commands.showing import shown  # noqa: PLC0415  rich is slow to load
 
     base = (options.url or settings.public_url or HERE).rstrip("/")
-    url = base if base.endswith(ENDPOINT) else base + ENDPOINT
+    endpoint_url = base if base.endswith(ENDPOINT) else base + ENDPOINT
     failed = 0
     try:
         with shown() as show:
-            endpoint = Endpoint(url, options.token, show.say)
+            endpoint = Endpoint(endpoint_url, options.token, show.say)
             for path in options.file:
                 failed += not _put(endpoint, path, show)
     except KeyboardInterrupt:
@@ -77,15 +78,16 @@ def _put(endpoint: "Endpoint", path: Path, show: "Shown") -> bool:
     """Upload a file, and say where it is; False when it could not be."""
     name = printable(path.name)
     kind = mimetypes.guess_type(path.name)[0]
-    metadata = {"filename": path.name, **({"filetype": kind} if kind else {})}
+    filename = os.fsencode(path.name).decode("utf-8", "replace")
+    metadata = {"filename": filename, **({"filetype": kind} if kind else {})}
     try:
         size = _size(path)
         with show.file(name, size) as moved:
-            url = endpoint.send(path, metadata, moved)
-    except Stop as error:
-        show.say(f"tusfm: {name}: {error}")
+            where = endpoint.send(path, metadata, moved)
+    except (Stop, ValueError) as error:  # tuspy takes numbers and URLs in answers as they come
+        show.say(f"tusfm: {name}: {error if isinstance(error, Stop) else NONSENSE}")
         return False
-    show.done(f"{url}  {printable(str(path))}")
+    show.done(f"{where}  {printable(str(path))}")
     return True
 
 

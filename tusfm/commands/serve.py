@@ -14,6 +14,7 @@ from typing import Any
 
 from tusfm import __version__
 from tusfm.commands.outcome import Stop
+from tusfm.logs import printable
 from tusfm.ports.watching import Worker
 from tusfm.settings import Settings
 
@@ -87,8 +88,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(family[4])
         listening.listen(1024)
-    except OSError as error:
-        msg = f"Cannot listen on {host} port {port}: {error.strerror}."
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "That is no host"
+        msg = f"Cannot listen on {printable(host)} port {port}: {why}."
         raise Stop(msg) from error
     return listening
 

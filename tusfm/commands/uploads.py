@@ -1,6 +1,7 @@
 """`tusfm uploads`: what an operator sees of uploads, and can do to them."""
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tusfm.commands.amounts import age, shown_age, shown_size, shown_time, size
+from tusfm.commands.amounts import age, shown_age, shown_size, shown_time, size, word
 from tusfm.commands.outcome import Stop
 from tusfm.domain import metadata
 from tusfm.domain.errors import NotFound
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = 50
 MOST = 10_000
+MOST_DIGITS = 19  # of 2^63
 HEADS = ("ID", "STATE", "SIZE", "AGE", "NAME")
 LEAST_NAME = 12  # columns for the last field, however narrow the terminal is
 
@@ -32,7 +34,7 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
     words = uploads.add_subparsers(title="commands", required=True, metavar="COMMAND")
     listed = words.add_parser("list", help="list uploads, the newest first")
     listed.add_argument("--state", action="append", choices=[state.value for state in State], help="may be given again")
-    listed.add_argument("--owner", metavar="NAME", help="made by this owner")
+    listed.add_argument("--owner", type=word, metavar="NAME", help="made by this owner")
     listed.add_argument("--older-than", type=age, metavar="AGE", help="made longer ago than this: 90, 15m, 3h, 2d, 1w")
     listed.add_argument("--younger-than", type=age, metavar="AGE", help="made after that")
     listed.add_argument("--larger-than", type=size, metavar="SIZE", help="of so many bytes or more: 5000, 10MB, 1.5GiB")
@@ -60,7 +62,7 @@ def _limit(text: str) -> int:
 
 def _mark(text: str) -> tuple[int, str]:
     time, _, name = text.partition(".")
-    if not (time.isascii() and time.isdigit() and name):
+    if not (time.isascii() and time.isdigit() and len(time) < MOST_DIGITS and name and name.isascii()):
         msg = "a mark is what the page before said at its end"
         raise argparse.ArgumentTypeError(msg)
     return int(time), name
@@ -214,6 +216,8 @@ def _ask(count: int) -> None:
         msg = "Nobody can be asked here; say --yes to delete without a question."
         raise Stop(msg)
     what = "the upload and its bytes" if count == 1 else f"{count} uploads and their bytes"
-    if input(f"Delete {what} for good? [y/N] ").strip().lower() not in {"y", "yes"}:
-        msg = "Nothing was deleted."
-        raise Stop(msg)
+    with contextlib.suppress(EOFError):
+        if input(f"Delete {what} for good? [y/N] ").strip().lower() in {"y", "yes"}:
+            return
+    msg = "Nothing was deleted."
+    raise Stop(msg)

@@ -11,6 +11,7 @@ from tusfm.domain.upload import MAX_SIZE
 MOST_OWNER_CHARACTERS = 255  # what its column holds
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/([A-Za-z0-9!#$&^_.+-]{1,127}|\*)", re.ASCII)
 LEAST_LIFETIME_SECONDS = 60.0  # running requests put expiry off every 30
+MOST_LIFETIME_SECONDS = 100 * 365 * 86400.0  # longer ends behind the last year that can be written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ def limited(owner: str, limits: Mapping[str, object]) -> Grant:
     for name, value in limits.items():
         if name == "max_size" and _is_number(value) and isinstance(value, int) and value > 0:
             grant = replace(grant, max_size=value)
-        elif name == "expire_after" and _is_number(value) and value >= LEAST_LIFETIME_SECONDS:
+        elif name == "expire_after" and _is_number(value) and LEAST_LIFETIME_SECONDS <= value <= MOST_LIFETIME_SECONDS:
             grant = replace(grant, lifetime=float(value))
         elif name == "types" and isinstance(value, list | tuple) and value and all(map(_is_type, value)):
             grant = replace(grant, types=tuple(one.lower() for one in value))
