@@ -1,6 +1,7 @@
 """K: checksums."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -46,6 +47,22 @@ async def test_k3_a_mismatch_is_460_and_changes_nothing(client: Client, algorith
     assert (await client.head(url)).offset == 3
     assert (await client.patch(url, 3, noise(size), {"Upload-Checksum": digest(algorithm, noise(size))})).status == 204
     assert await client.content(url) == b"abc" + noise(size)
+
+
+@pytest.mark.parametrize("length", [3, 4], ids=["finished", "unfinished"])
+async def test_k3_an_empty_body_has_a_checksum_too(client: Client, length: int) -> None:
+    """K3: the digest of no bytes is 204, another one 460, by Content-Length and chunked."""
+    url = await client.made(length)
+    await client.patch(url, 0, b"abc")
+    for body in (b"", nothing()):
+        assert (await client.patch(url, 3, body, {"Upload-Checksum": digest("sha1", b"abc")})).status == 460
+    assert (await client.patch(url, 3, b"", {"Upload-Checksum": digest("sha1", b"")})).status == 204
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    """Give no bytes, chunked."""
+    for piece in list[bytes]():
+        yield piece
 
 
 @pytest.mark.parametrize("value", UNREADABLE)

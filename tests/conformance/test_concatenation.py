@@ -111,10 +111,13 @@ async def test_n8_a_final_takes_no_bytes(client: Client) -> None:
         ("final;file:///etc/passwd", 400),
         ("final;/other/" + "0" * 32, 400),
         ("final;/files/" + "0" * 32, 404),
+        ("final;http://é.example/files/" + "0" * 32, 400),
+        (f"final;/files/{'0' * 32},/files/{'0' * 32}", 400),
+        (f"final;/files/{'0' * 32};/files/{'0' * 32}", 400),
     ],
 )
 async def test_n12_what_is_no_partial_of_ours(client: Client, value: str, status: int) -> None:
-    """N12: nothing is ever fetched; another path is 400, an unknown upload 404."""
+    """N12: nothing is ever fetched; another path, or a list without blanks, is 400, an unknown upload 404."""
     assert (await client.ask("POST", headers={"Upload-Concat": value, "Upload-Length": None})).status == status
 
 

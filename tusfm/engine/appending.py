@@ -119,6 +119,7 @@ class Appender:
         upload = await self._judged(append)
         free = upload.writer is None
         if not append.body.size and append.length in (None, upload.length) and free:
+            await verify(append.checksum, [])
             return self.progress(upload)
         whole = await prompt(append.body, self._layout.small, loan)
         if whole and loan.size and free:
@@ -214,6 +215,7 @@ class Appender:
         if append.body.size is None and await opening(append.body, self._rules.read_timeout):
             msg = f"The upload has its {upload.length} bytes already."
             raise TooLarge(msg)
+        await verify(append.checksum, [])
         return self.progress(upload)
 
     async def receive(

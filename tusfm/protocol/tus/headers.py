@@ -70,6 +70,9 @@ def concat(value: str, base: str) -> Concat:
     BadHeader.
     """
     value = value.strip(" \t")
+    if not value.isascii():
+        msg = "Upload-Concat must be ASCII."
+        raise BadHeader(msg)
     if value == "partial":
         return Concat(None)
     word, semicolon, urls = value.partition(";")
@@ -80,13 +83,16 @@ def concat(value: str, base: str) -> Concat:
 
 
 def _id_of(url: str, base: str) -> str:
-    """Return the id that a URL of this server names; proxies may have put a prefix before the path."""
+    """Return the id that a URL of this server names; proxies may have put a prefix before the path.
+
+    A list with other separators than blanks is no URL: it must not pass for its last one.
+    """
     try:
         path = unquote(urlsplit(url).path)
     except ValueError:
         path = ""
     folder, _, name = path.rpartition("/")
-    if not is_id(name) or (folder and not f"{folder}/".endswith(base)):
+    if not is_id(name) or (folder and not f"{folder}/".endswith(base)) or {",", ";"} & set(folder):
         msg = "A URL in Upload-Concat is no upload's of this server."
         raise BadHeader(msg)
     return name
