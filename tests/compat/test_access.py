@@ -96,6 +96,21 @@ async def test_links(client: Client) -> None:
             assert (await client.ask("GET", forged)).status == 403
 
 
+async def test_a_page_may_ask_for_a_link_s_head(client: Client) -> None:
+    """A file's link answers HEAD as it would GET, without the bytes, and a page's question whether it may send a Range."""
+    url = (await client.made(b"hello", content_type="image/png"))["download_url"]
+    head = await client.ask("HEAD", url)
+    assert (head.status, head.headers["Content-Length"], head.headers["Content-Type"], head.body) == (
+        200,
+        "5",
+        "image/png",
+        b"",
+    )
+    asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "range"}
+    answer = await client.ask("OPTIONS", url, headers=asked)
+    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) in {(204, "*"), (204, "https://a.example")}
+
+
 async def test_no_credential_steers_the_storage(client: Client) -> None:
     """Names that mean something to a storage change nothing of what the link gives, and are still the credential."""
     names = ("acl", "tagging", "versionId", "uploadId", "partNumber", "response-content-type", "X-Amz-Expires", "expires")

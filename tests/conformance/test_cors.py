@@ -54,6 +54,14 @@ async def test_answers_are_exposed_errors_too(client: Client, method: str, path:
     }
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "NONSENSE"])
+async def test_any_origin_is_said_to_all(client: Client, method: str) -> None:
+    """What a cache keeps of a request without an origin serves pages too, and they can read what HTTP's grammar refuses."""
+    async with client.raw() as raw:
+        await raw.send(f"{method} /files/{'0' * 32} HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await raw.answer(empty=method == "HEAD")).headers["Access-Control-Allow-Origin"] == "*"
+
+
 async def test_a_list_of_origins(fresh: Start) -> None:
     """With a list, an origin on it is named, and any other is served without a CORS header; Vary says so."""
     async with Client(fresh(TUSFM_CORS_ORIGINS="https://a.example, https://b.example").urls) as client:

@@ -84,6 +84,16 @@ async def test_conditions(client: Client, url: str) -> None:
         ({"Range": "bytes=0-1", "If-Range": f"W/{tag}"}, 200),
     ):
         assert (await client.ask("GET", url, headers)).status == status, headers
+    assert (await client.ask("GET", url, {"If-Match": '"x"'})).body.endswith(b".\n")
+
+
+@pytest.mark.parametrize(("name", "status"), [("If-None-Match", 304), ("If-Match", 200)])
+async def test_a_list_may_come_in_several_lines(client: Client, url: str, name: str, status: int) -> None:
+    """The tags of all lines count."""
+    tag = (await client.ask("GET", url)).headers["ETag"]
+    async with client.raw() as raw:
+        await raw.send(f'GET {path_of(url)} HTTP/1.1\r\nHost: x\r\n{name}: "x"\r\n{name}: {tag}\r\n\r\n')
+        assert (await raw.answer()).status == status
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from tusfm.protocol.disposition import content_disposition, content_type
 from tusfm.protocol.ranges import Stretch, Unsatisfiable
 from tusfm.protocol.sending import send_file
 
+NOT_MODIFIED = 304
+
 
 class Object(Protocol):
     """A finished upload: *size* in bytes, *finished_at* in ms since 1970, *path* a local file where there is one."""
@@ -54,7 +56,7 @@ class Reading(Protocol):
 
 
 async def send(request: web.Request, obj: Object) -> web.StreamResponse:
-    """Answer a GET: the whole, a range, several ranges, not modified, or not satisfiable."""
+    """Answer a GET: the whole, a range, several ranges, not modified, or not satisfiable; a HEAD like one of the whole."""
     etag, modified = f'"{obj.id}"', obj.finished_at // 1000  # an id's bytes never change, so the tag is a strong one
     headers = {
         hdrs.ETAG: etag,
@@ -66,7 +68,8 @@ async def send(request: web.Request, obj: Object) -> web.StreamResponse:
     }
     failed = _precondition(request, etag, modified)
     if failed is not None:
-        return web.Response(status=failed, headers=headers)
+        text = None if failed == NOT_MODIFIED else "The file is not the one that the request is meant for.\n"
+        return web.Response(status=failed, text=text, headers=headers)
     try:
         wanted = _wanted(request, obj.size, etag, modified)
     except Unsatisfiable:
@@ -81,20 +84,26 @@ def _precondition(request: web.Request, etag: str, modified: int) -> int | None:
     """Return 412 or 304 when a condition says so, in the order of RFC 9110, 13.2.2."""
     asked = request.headers
     if hdrs.IF_MATCH in asked:
-        if not ranges.matches(asked[hdrs.IF_MATCH], etag, weak=False):
+        if not ranges.matches(_list(request, hdrs.IF_MATCH), etag, weak=False):
             return 412
     elif hdrs.IF_UNMODIFIED_SINCE in asked:
         since = ranges.seconds(asked[hdrs.IF_UNMODIFIED_SINCE])
         if since is not None and modified > since:
             return 412
     if hdrs.IF_NONE_MATCH in asked:
-        return 304 if ranges.matches(asked[hdrs.IF_NONE_MATCH], etag, weak=True) else None
+        return NOT_MODIFIED if ranges.matches(_list(request, hdrs.IF_NONE_MATCH), etag, weak=True) else None
     since = ranges.seconds(asked.get(hdrs.IF_MODIFIED_SINCE, ""))
-    return 304 if since is not None and modified <= since else None
+    return NOT_MODIFIED if since is not None and modified <= since else None
+
+
+def _list(request: web.Request, name: str) -> str:
+    """Return a header that is a list; it may come in several lines (RFC 9110, 5.3)."""
+    return ",".join(request.headers.getall(name))
 
 
 def _wanted(request: web.Request, size: int, etag: str, modified: int) -> Sequence[Stretch]:
-    header = request.headers.get(hdrs.RANGE)
+    """Read which bytes are asked for; a range means nothing to other methods than GET (RFC 9110, 14.2)."""
+    header = request.headers.get(hdrs.RANGE) if request.method != hdrs.METH_HEAD else None
     condition = request.headers.get(hdrs.IF_RANGE)
     if header is None or (condition is not None and not ranges.unchanged(condition, etag, modified)):
         return ()
@@ -113,6 +122,8 @@ async def _send_one(
         response.headers[hdrs.CONTENT_RANGE] = stretch.content_range(obj.size)
     response.headers[hdrs.CONTENT_TYPE] = content_type(obj.filetype)
     response.content_length = whole.length
+    if request.method == hdrs.METH_HEAD:
+        return response
     body = await _Body.opened(obj, whole)
     await response.prepare(request)
     await body.write(request, response)

@@ -118,7 +118,7 @@ class Origins:
     def headers(self, origin: str | None) -> Mapping[str, str]:
         """Return the CORS headers of an answer to a page of this origin; none when it is not allowed."""
         if self.allowed is None:
-            return {"Access-Control-Allow-Origin": "*"} if origin else {}
+            return {"Access-Control-Allow-Origin": "*"}
         if origin in self.allowed and origin is not None:
             return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
         return {"Vary": "Origin"}
