@@ -62,6 +62,14 @@ class TestEnding:
         assert await metadata.extents(upload.id) == [segment(0, 5)]
         assert await metadata.bury(upload.id) is False
 
+    async def test_only_what_has_ended_is_taken_back(self, metadata: SqlMetadata) -> None:
+        """A creation that is taken back goes whole; said late, of a row that came again, it changes nothing."""
+        refused, live = await made(metadata), await made(metadata)
+        await metadata.terminate(refused.id, None)
+        for one in (refused, live):
+            await metadata.discard(one.id)
+        assert [await metadata.find(one.id) is None for one in (refused, live)] == [True, False]
+
     async def test_what_failed_expires_too(self, metadata: SqlMetadata) -> None:
         """A row that failed while it was finished stays for its operator, and then goes with all that it names."""
         upload = await finalizing(metadata)

@@ -48,6 +48,7 @@ END = (
 )
 TERMINATE = END + " AND state IN ('receiving', 'finalizing', 'available', 'failed')"
 TERMINATE_UNFINISHED = END + " AND state = 'receiving'"
+IS_TERMINATED = "SELECT id FROM uploads WHERE id = :id AND state = 'terminated'"
 OVERDUE = (
     " AND (state IN ('receiving', 'failed') AND expires_at < {now} "
     "OR state = 'available' AND role = 'partial' AND expires_at < {now} AND NOT EXISTS ("
@@ -215,8 +216,13 @@ class EndingSql(ReceivingSql):
         return await self.write(work)
 
     async def discard(self, upload_id: str) -> None:
-        """Take a creation back."""
-        await self.db.write(lambda connection: self.erase(connection, upload_id))
+        """Take a creation back; this may arrive twice, and its INSERT in between."""
+
+        def work(connection: Connection) -> None:
+            if self.run(connection, IS_TERMINATED, id=upload_id).first() is not None:
+                self.erase(connection, upload_id)
+
+        await self.db.write(work)
 
     def erase(self, connection: Connection, upload_id: str) -> None:
         """Delete an upload's rows."""

@@ -270,7 +270,7 @@ class Ending(Protocol):
         """Receiving (or failed) → expired where its time has passed; else like terminate."""
 
     async def discard(self, upload_id: str) -> None:
-        """Take back a creation that came to nothing: the row goes whole, once its objects are gone."""
+        """Take back a creation that came to nothing and was terminated: the row goes whole, once its objects are gone."""
 
     async def concatenate(self, new: NewUpload, partials: Sequence[str], limit: int | None) -> Upload:
         """Create a final of these partials, in this order, with their rows locked (by id, in order).
