@@ -2,7 +2,7 @@
 
 python -m tests.simulation --seed N          run one, and print all that happened
 python -m tests.simulation --seeds A..B      run many, on every core
-python -m tests.simulation --guards [TEXT]   take each guard of the protocol out (those named so), and count the seeds
+python -m tests.simulation --guards [NAME]   take each guard of the protocol out (whose name matches), and count the seeds
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this seed, and print its trace")
     parser.add_argument("--seeds", default="0..500", help="run from A up to B (A..B)")
-    parser.add_argument("--guards", nargs="?", const="", help="take each guard out whose name has this text")
+    parser.add_argument("--guards", nargs="?", const="", help="take each guard out in whose name this pattern is found")
     parser.add_argument("--most", type=int, default=3000, help="seeds to try without a guard")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to run at once")
     options = parser.parse_args()

@@ -1,6 +1,7 @@
 """What happens in one run: clients and faults for a while, then calm, and at last the look at what is left."""
 
 import asyncio
+from dataclasses import replace
 
 from tests.simulation import scale
 from tests.simulation.concatenating import Concatenator
@@ -70,6 +71,8 @@ async def _aftermath(world: World) -> None:
         server.stop()
     await asyncio.sleep(1)
     world.servers.clear()
+    world.weather.still()
+    world.settings = replace(world.settings, sweep_every=scale.SELDOM_SECONDS)
     with scale.replaced(scale.SELDOM):
         world.start_server()
         await asyncio.sleep(3 * scale.DAY)

@@ -3,6 +3,7 @@
 A guard is a condition in the product's own SQL, or a step of its engine; where another one covers it, both are taken out.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -11,13 +12,18 @@ from tests.simulation import without
 from tests.simulation.runs import Mutation, aside, run
 from tusfm.adapters import metadata_ending, metadata_receiving, metadata_session
 
-CHUNK = 20  # seeds that a process tries at once
+CHUNK = 5  # seeds that a process tries at once
 CLAIM = metadata_receiving.CLAIM
 ADD_EXTENT = metadata_session.ADD_EXTENT
 OVERDUE = metadata_ending.OVERDUE
 END = metadata_ending.END
 FREE = metadata_ending.FREE_CONDITION
 COMMIT_WHERE = "AND epoch = :epoch AND upload_offset = :offset AND state = 'receiving'"
+SEIZING = ("epoch = epoch + :raised", "epoch = epoch")
+BEGIN = metadata_receiving.BEGIN_MULTIPART
+UNDER_EPOCH = "AND epoch = :epoch "
+ONCE = " AND (multipart IS NULL OR multipart = :multipart)"
+FAIL = metadata_ending.FAIL
 COMPLETE = ("tusfm.engine.multiparts:complete", "tusfm.engine.part_layout:complete")
 TURN_WHERE = " WHERE id = :id AND epoch = :epoch AND state = 'receiving' AND multipart = :multipart"
 NUMBERS = "next_part = 1 + COALESCE((SELECT MAX(number) FROM extents WHERE upload_id = :id AND kind = 'part'), 0)"
@@ -25,10 +31,11 @@ NUMBERS = "next_part = 1 + COALESCE((SELECT MAX(number) FROM extents WHERE uploa
 
 @dataclass(frozen=True)
 class Guard:
-    """What is taken out, in words, and how."""
+    """What is taken out, in words, and how. *covered*: what makes up for it, if something does."""
 
     name: str
     without: Mutation
+    covered: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,12 @@ class Found:
     violation: str = ""
 
 
-def _sql(name: str, *replaced: tuple[str, str]) -> Guard:
-    return Guard(name, Mutation(statements=dict(replaced)))
+def _sql(name: str, *replaced: tuple[str, str], covered: str = "") -> Guard:
+    return Guard(name, Mutation(statements=dict(replaced)), covered)
 
 
-def _step(name: str, places: dict[str, object]) -> Guard:
-    return Guard(name, Mutation(places=places))
+def _step(name: str, places: dict[str, object], covered: str = "") -> Guard:
+    return Guard(name, Mutation(places=places), covered)
 
 
 GUARDS = (
@@ -73,7 +80,12 @@ GUARDS = (
         (COMMIT_WHERE, COMMIT_WHERE.replace(" AND state = 'receiving'", "")),
         (END, END.replace("epoch = epoch + 1, ", "")),
     ),
-    _sql("a commit that seizes raises the epoch", ("epoch = epoch + :raised", "epoch = epoch")),
+    _sql("a commit that seizes raises the epoch", SEIZING),
+    _sql(
+        "a commit checks the offset, and one that seizes raises the epoch",
+        (COMMIT_WHERE, COMMIT_WHERE.replace("AND upload_offset = :offset ", "")),
+        SEIZING,
+    ),
     _step(
         "an unknown commit keeps its objects, and is looked for",
         {"tusfm.adapters.database_mysql:_Outcome.of": without.fenced_is_fenced},
@@ -82,7 +94,12 @@ GUARDS = (
     _step("parts count without a gap", {"tusfm.engine.parts:PartWriter._land": without.land_out_of_order}),
     _step("tails are deleted after the commit", {"tusfm.engine.parts:PartWriter._commit": without.delete_first}),
     _sql("part numbers are never used again", (CLAIM, CLAIM.replace("epoch = epoch + 1", "epoch = epoch + 1, " + NUMBERS))),
-    _sql("a multipart upload is recorded once", (" AND (multipart IS NULL OR multipart = :multipart)", "")),
+    _sql("a multipart upload is recorded under the epoch", (BEGIN, BEGIN.replace(UNDER_EPOCH, ""))),
+    _sql("a multipart upload is recorded once", (BEGIN, BEGIN.replace(ONCE, ""))),
+    _sql(
+        "a multipart upload is recorded under the epoch, and once",
+        (BEGIN, BEGIN.replace(UNDER_EPOCH, "").replace(ONCE, "")),
+    ),
     _step(
         "an object's key bears the epoch",
         {
@@ -91,6 +108,10 @@ GUARDS = (
     ),
     _step("a tail's key bears the epoch", {"tusfm.engine.parts:tail_key": lambda one, _, number: f"work/{one}/t/0-{number}"}),
     _step("a small body's key has a random part", {"tusfm.engine.part_layout:secrets": without.NOT_RANDOM}),
+    _step(
+        "the length is set by the commit that ends the upload",
+        {"tusfm.engine.appending:Appender._append_claimed": without.length_at_once},
+    ),
     _step("the object is looked for after Complete", dict.fromkeys(COMPLETE, without.look_before)),
     _step(
         "the object is looked for after Complete, and once more before it is lost",
@@ -104,6 +125,7 @@ GUARDS = (
             "finished_at = {now} WHERE id = :id",
         ),
     ),
+    _sql("failing checks state and lease", (FAIL, FAIL.replace(" AND state = 'finalizing' AND lease = :lease", ""))),
     _step("DELETE changes the row first", {"tusfm.engine.uploads:Uploads._end": without.bytes_first}),
     _step("expiry changes the row first", {"tusfm.engine.expiration:Sweep._expire_one": without.expire_bytes_first}),
     _sql("expiring compares the time", (OVERDUE, " AND state IN ('receiving', 'failed')")),
@@ -147,9 +169,9 @@ def measure(guards: Iterable[int], most: int, jobs: int) -> Iterator[Found]:
 
 
 def show(text: str, most: int, jobs: int) -> None:
-    """Print the table of docs/reliability.md, of the guards whose names have this text."""
+    """Print the table of docs/reliability.md, of the guards in whose names this pattern is found."""
     print("| without this | noticed by seed | as |\n|---|---|---|")
-    for found in measure([number for number, guard in enumerate(GUARDS) if text in guard.name], most, jobs):
-        print(
-            f"| {found.guard.name} | {found.seed if found.violation else f'none of {most}'} | {found.violation} |", flush=True
-        )
+    for found in measure([number for number, guard in enumerate(GUARDS) if re.search(text, guard.name)], most, jobs):
+        seed = f"none of {most}" if found.seed is None else found.seed
+        said = re.sub(r"[0-9a-f]{32}", "ID", found.violation) or found.guard.covered
+        print(f"| {found.guard.name} | {seed} | {said} |", flush=True)

@@ -5,7 +5,6 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.scale import EXPIRE_AFTER
 from tusfm.adapters import rows
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload, may_become
 from tusfm.engine.stretch import ENTRY_BYTES
@@ -159,7 +158,7 @@ class Invariants:
         self._told[upload.id].kinds.add({State.AVAILABLE: "finalized"}.get(upload.state, upload.state.value))
         if not may_become(was.state, upload.state):
             fail(f"{upload.id} went from {was.state} to {upload.state}")
-        early = self._world.loop.now - before.moved_at < EXPIRE_AFTER - 0.01
+        early = self._world.loop.now - before.moved_at < (self._world.settings.expire_after or 0) - 0.01
         lost = was.state is State.FAILED and was.role is Role.FINAL  # it had no bytes, and nobody can mend it
         if upload.state is State.EXPIRED and early and not lost:
             fail(f"{upload.id} expired {self._world.loop.now - before.moved_at:.3f} s after its last bytes")

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
-from tests.simulation.scale import STATEMENTS
+from tests.simulation.scale import STATEMENTS, replaced
 from tusfm.adapters.database_mysql import Mysql
 from tusfm.adapters.databases import SQLITE, Seen, Work
 from tusfm.adapters.metadata_accounts import AccountsSql
@@ -73,7 +73,7 @@ class Tables:
 
     def __init__(self, now: Callable[[], float], rewritten: Mapping[str, str] | None = None) -> None:
         """Take the clock in seconds since 1970, and stretches of SQL that are to be others (guards that are taken out)."""
-        self.raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.raw = sqlite3.connect(":memory:", check_same_thread=False, cached_statements=500)
         self.raw.deserialize(_template())
         self.raw.create_function("now_ms", 0, lambda: int(now() * 1000))
         self.rewritten = dict(rewritten or {})
@@ -124,10 +124,10 @@ class Reached(Mysql):
     """Runs transactions over a way, with the product's own repetitions."""
 
     def __init__(self, tables: Tables, way: Way) -> None:
-        """Open nothing."""
-        super().__init__("mysql+asyncmy://nowhere", CONNECTIONS)
+        """Open nothing; in the place of both pools is the way."""
+        with replaced({"tusfm.adapters.database_mysql:_engine": lambda *_: way}):
+            super().__init__("", CONNECTIONS)
         self.dialect = Dialect(tables)  # type: ignore[assignment]
-        self.reading = self.writing = way  # type: ignore[assignment]
 
     async def write(self, work: Work[T], seen: Seen | None = None) -> T:
         """Run a transaction; its connection knows what it does, for it may arrive again, and late."""
@@ -158,18 +158,16 @@ class Direct:
         self.exec_driver_sql = tables.exec_driver_sql
 
     def __enter__(self) -> Self:
-        """Begin a transaction."""
-        self._tables.raw.execute("BEGIN")
+        """Let the first change begin a transaction."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Roll back what was not committed."""
-        if self._tables.raw.in_transaction:
-            self._tables.raw.execute("ROLLBACK")
+        self._tables.raw.rollback()
 
     def commit(self) -> None:
         """Let it take effect."""
-        self._tables.raw.execute("COMMIT")
+        self._tables.raw.commit()
 
 
 class ShortWay:

@@ -9,14 +9,16 @@ import functools
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from random import Random
 
 from tusfm.settings import Settings, load
 
 DAY = 240.0
 HOUR = 20.0
-EXPIRE_AFTER = 120.0
-MULTIPART_AGE = 100.0
-SWEEP_SECONDS = 15.0
+EXPIRE_AFTER = (120.0, 120.0, 40.0)
+MULTIPART_AGE = (100.0, 12.0)
+SWEEP_SECONDS = (15.0, 15.0, 4.0)
+SELDOM_SECONDS = DAY / 3
 MIN_PART = 200
 PART = 320
 SMALL = 160
@@ -36,9 +38,8 @@ CONSTANTS: dict[str, object] = {
     "tusfm.engine.expiration:DAY_SECONDS": DAY,
 }
 SELDOM: dict[str, object] = {
-    "tusfm.engine.expiration:RESUME_SECONDS": 60.0,
-    "tusfm.engine.outbox:LOOK_SECONDS": 60.0,
-    "tests.simulation.scale:SWEEP_SECONDS": 60.0,
+    "tusfm.engine.expiration:RESUME_SECONDS": SELDOM_SECONDS,
+    "tusfm.engine.outbox:LOOK_SECONDS": SELDOM_SECONDS,
 }
 """For days in which nobody waits for anything."""
 STATEMENTS = {"86400000": str(int(DAY * 1000)), "3600000": str(int(HOUR * 1000))}
@@ -62,13 +63,12 @@ def replaced(places: Mapping[str, object]) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def settings(memory_budget: int) -> Settings:
-    """Return the settings of a simulated process."""
+def settings(random: Random) -> Settings:
+    """Draw the settings of a deployment."""
     return replace(
         load({}),
-        expire_after=EXPIRE_AFTER,
-        sweep_every=SWEEP_SECONDS,
+        expire_after=random.choice(EXPIRE_AFTER),
+        sweep_every=random.choice(SWEEP_SECONDS),
         read_timeout=8.0,
-        memory_budget=memory_budget,
-        s3_multipart_age=MULTIPART_AGE,
+        s3_multipart_age=random.choice(MULTIPART_AGE),
     )

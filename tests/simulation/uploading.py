@@ -128,7 +128,7 @@ class Uploader(Client):
         left = self.length - offset
         if self.world.calm:
             return left
-        return min(left, self.random.choice((*SIZES, left)))
+        return min(left, self.random.choice((*SIZES, left, left, left)))
 
     async def _patch(self, model: Model, offset: int, size: int) -> int:
         """Send bytes, and perhaps the length; returns the offset that was answered."""

@@ -234,7 +234,7 @@ class Connection(Direct):
         elif self._fate is Fate.KILLS_BEFORE:
             world.lose(self._process)
         slow = self._fate in {Fate.SLOW, Fate.REFUSED}
-        await_only(asyncio.sleep(world.weather.seconds() if slow else world.weather.latency()))
+        _wait(world.weather.seconds() if slow else world.weather.latency())
         if self._fate is Fate.REFUSED:
             raise OSError("the database does not answer")
         world.tables.touched.clear()
@@ -246,14 +246,14 @@ class Connection(Direct):
             return
         super().__exit__(kind)
         if not self._over and (kind is None or issubclass(kind, Exception)):
-            await_only(asyncio.sleep(self._world.weather.latency()))
+            _wait(self._world.weather.latency())
 
     def commit(self) -> None:
         """Let it take effect, or not, or later. OSError: nobody knows which."""
         world, fate = self._world, self._fate
         self._over = True
         if fate is Fate.LATE:
-            world.tables.raw.execute("ROLLBACK")
+            world.tables.raw.rollback()
             world.at(world.weather.long(), Later(world, self.work))
         else:
             world.committed()
@@ -263,9 +263,15 @@ class Connection(Direct):
             world.lose(self._process)
         elif fate is Fate.FREEZES_AFTER:
             world.freeze(self._process)
-        await_only(asyncio.sleep(world.weather.latency()))
+        _wait(world.weather.latency())
         if fate in {Fate.LOST, Fate.LATE, Fate.TWICE, Fate.ECHO}:
             raise OSError("the answer to COMMIT was lost")
+
+
+def _wait(seconds: float) -> None:
+    """Let others run meanwhile, but for no time at all."""
+    if seconds:
+        await_only(asyncio.sleep(seconds))
 
 
 class Later:
@@ -278,13 +284,11 @@ class Later:
 
     def __call__(self) -> None:
         """Do it, if its conditions still hold."""
-        raw = self._world.tables.raw
-        raw.execute("BEGIN")
         self._world.tables.touched.clear()
         try:
             self._work(self._world.tables)
         except Exception:  # noqa: BLE001  whatever it says, nobody hears it
-            raw.execute("ROLLBACK")
+            self._world.tables.raw.rollback()
             return
         self._world.say("", "a late COMMIT arrives:", " ".join(sorted(self._world.tables.touched)))
         self._world.committed()

@@ -71,6 +71,10 @@ class Weather:
         self.away_until = dict.fromkeys(self.away_until, 0.0)
         self._latency = min(self._latency, 0.02)
 
+    def still(self) -> None:
+        """From now on no call takes any time."""
+        self._latency = 0.0
+
     def fate(self, backend: str, now: float) -> Fate:
         """Draw what becomes of a call."""
         if now < self.away_until[backend]:
@@ -80,8 +84,8 @@ class Weather:
         return self._random.choices(self._fates, self._weights)[0]
 
     def latency(self) -> float:
-        """Draw the seconds of a way."""
-        return self._random.random() * self._latency
+        """Draw the seconds of a way; every other one takes none, and is not waited for."""
+        return max(0.0, 2 * self._random.random() - 1) * self._latency
 
     def seconds(self) -> float:
         """Draw a wait that somebody notices: from a tenth of a second to twenty."""

@@ -8,10 +8,12 @@ from typing import Any
 
 from tests.simulation.ways import StorageWay
 from tusfm.adapters.database_mysql import _Outcome
+from tusfm.adapters.metadata_ending import SET_LENGTH
 from tusfm.adapters.metadata_receiving import _as_created
 from tusfm.domain.errors import BytesLost, Fenced
 from tusfm.domain.upload import Extent, ExtentKind, Upload, new_id
-from tusfm.engine.appending import Progress
+from tusfm.engine.appending import Append, Appender, Progress
+from tusfm.engine.budget import Loan
 from tusfm.engine.creating import Creation, Creator
 from tusfm.engine.expiration import BATCH, Sweep
 from tusfm.engine.finalization import Finalizer
@@ -22,6 +24,7 @@ from tusfm.engine.writing import Placement
 from tusfm.ports.metadata import NewUpload
 from tusfm.ports.storage import MultipartStorage, Part, Pieces
 
+_append_claimed = Appender._append_claimed
 _insert, _complete, _place = Creator._insert, Creator._complete, PartLayout.place
 _commit, _land, _put = PartWriter._commit, PartWriter._land, StorageWay.put
 _end, _outcome, _lost = Uploads._end, _Outcome.of, Finalizer._lost
@@ -80,6 +83,14 @@ async def delete_first(writer: PartWriter, **what: Any) -> None:
     if tails:
         await writer._storage.delete(tails)
     await _commit(writer, **what)
+
+
+async def length_at_once(appender: Appender, append: Append, early: Loan) -> Progress:
+    """Appender._append_claimed: a length that is reached already is set before the commit that ends the upload."""
+    metadata: Any = appender._metadata
+    if append.length == append.offset:
+        await metadata.db.write(lambda connection: metadata.run(connection, SET_LENGTH, id=append.id, length=append.length))
+    return await _append_claimed(appender, append, early)
 
 
 def fenced_is_fenced(outcome: _Outcome, connection: Any, work: Any, _: Any) -> Any:

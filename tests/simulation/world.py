@@ -8,6 +8,7 @@ import uuid
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -41,7 +42,7 @@ class Server(Process):
         super().__init__(name)
         self._world = world
         metadata = SimulatedMetadata(world.tables, MetadataWay(world, self), name)
-        settings = scale.settings(world.random.choice((1200, 4000, 100_000)))
+        settings = replace(world.settings, memory_budget=world.random.choice((1200, 4000, 100_000)))
         self.engine: Engine = wiring.assemble(settings, name, metadata, StorageWay(world, self))
         dispatcher: Any = self.engine.dispatcher
         dispatcher._events = world.events
@@ -105,6 +106,7 @@ class World:
         """Begin at virtual second 0. *statements*: stretches of the product's SQL that are to be others."""
         self.seed = seed
         self.random = Random(seed)
+        self.settings = scale.settings(self.random)
         self.loop = SeededLoop(Random(seed + 1), shuffled=self.random.random() < 0.7)
         self.outside = contextvars.copy_context()
         self.tables = Tables(lambda: BEGAN + self.loop.now, statements)
@@ -219,7 +221,7 @@ class World:
 
     def committed(self) -> None:
         """Let the transaction that runs take effect, and look at what it changed."""
-        self.tables.raw.execute("COMMIT")
+        self.tables.raw.commit()
         for upload_id in sorted(self.tables.touched):
             self.invariants.row_changed(upload_id)
 
@@ -292,11 +294,8 @@ class World:
         self.servers, self.all_servers, self._playing = [], [], None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of coroutines that a lost process never began
-            while gc.collect():
-                pass
+            gc.collect()
             self.loop.close()
-            while gc.collect():
-                pass
         self.tables.raw.close()
 
 
