@@ -37,13 +37,13 @@ async def test_a_directory_that_is_away(tmp_path: Path) -> None:
     async with Client(deployment.urls) as client:
         url = await client.made(2_000_000)
         await client.patch(url, 0, b"a" * 1_000_000)
-        work, hidden = stack.data / "work", stack.data / "hidden"
-        work.rename(hidden)
-        try:
-            answer = await client.patch(url, 1_000_000, b"b" * 500_000)
-        finally:
-            hidden.rename(work)
-        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        kept = await client.whole(b"kept")
+        for top, ask in (("work", client.patch(url, 1_000_000, b"b" * 500_000)), ("files", client.ask("GET", kept))):
+            hidden = (stack.data / top).rename(stack.data / "hidden")
+            answer = await ask
+            hidden.rename(stack.data / top)
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        assert await client.content(kept) == b"kept"
         assert (await client.patch(url, (await client.head(url)).offset, b"b" * 1_000_000)).status == 204
         assert await client.content(url) == b"a" * 1_000_000 + b"b" * 1_000_000
     deployment.stop()

@@ -2,8 +2,10 @@
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from email.utils import formatdate
+from io import FileIO
 from typing import Protocol
 
 from aiohttp import hdrs, web
@@ -11,7 +13,7 @@ from aiohttp import hdrs, web
 from tusfm.protocol import ranges
 from tusfm.protocol.disposition import content_disposition, content_type
 from tusfm.protocol.ranges import Stretch, Unsatisfiable
-from tusfm.protocol.sending import send_file
+from tusfm.protocol.sending import opened, send_file
 
 NOT_MODIFIED = 304
 
@@ -125,8 +127,9 @@ async def _send_one(
     if request.method == hdrs.METH_HEAD:
         return response
     body = await _Body.opened(obj, whole)
-    await response.prepare(request)
-    await body.write(request, response)
+    with body.closing():
+        await response.prepare(request)
+        await body.write(request, response)
     await response.write_eof()
     return response
 
@@ -149,12 +152,14 @@ async def _send_parts(
     response.headers[hdrs.CONTENT_TYPE] = f"multipart/byteranges; boundary={boundary}"
     parts = zip(heads, stretches, strict=True)
     response.content_length = sum(len(head) + one.length + 2 for head, one in parts) + len(end)
-    first = await _Body.opened(obj, stretches[0])
-    await response.prepare(request)
+    body = await _Body.opened(obj, stretches[0])
     for head, stretch in zip(heads, stretches, strict=True):
-        await response.write(head)
-        body = first if stretch is stretches[0] else await _Body.opened(obj, stretch)
-        await body.write(request, response)
+        if stretch is not stretches[0]:
+            body = await _Body.opened(obj, stretch)
+        with body.closing():
+            await response.prepare(request)
+            await response.write(head)
+            await body.write(request, response)
         await response.write(b"\r\n")
     await response.write_eof(end)
     return response
@@ -162,7 +167,7 @@ async def _send_parts(
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """A stretch that can be sent: its first bytes are here, or its file is local.
+    """A stretch that can be sent: its first bytes are here, or its file is open.
 
     A storage that is away can so still be answered with a status.
     """
@@ -171,17 +176,22 @@ class _Body:
     stretch: Stretch
     first: bytes
     rest: AsyncIterator[bytes] | None
+    file: FileIO | None = None
 
     @classmethod
     async def opened(cls, obj: Object, stretch: Stretch) -> "_Body":
-        if obj.path is not None:
-            return cls(obj, stretch, b"", None)
+        file = None if obj.path is None else await opened(obj.path)
+        if file is not None:
+            return cls(obj, stretch, b"", None, file)
         pieces = obj.read(stretch.start, stretch.length)
         return cls(obj, stretch, await anext(pieces, b""), pieces)
 
+    def closing(self) -> AbstractContextManager[object]:
+        return self.file or nullcontext()
+
     async def write(self, request: web.Request, response: web.StreamResponse) -> None:
-        if self.obj.path is not None:
-            await send_file(request, response, self.obj.path, self.stretch.start, self.stretch.length)
+        if self.file is not None:
+            await send_file(request, response, self.file.fileno(), self.stretch.start, self.stretch.length)
         if self.rest is not None:
             await response.write(self.first)
             async for piece in self.rest:

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import sys
+from io import FileIO
 
 from aiohttp import web
 
@@ -19,19 +20,21 @@ class Gone(ConnectionError):
     """The client went away."""
 
 
-async def send_file(request: web.Request, response: web.StreamResponse, path: str, start: int, length: int) -> None:
-    """Send *length* bytes of a file from *start* on, as the body of a prepared response. ConnectionError."""
-    loop = asyncio.get_running_loop()
-    file = await loop.run_in_executor(None, os.open, path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        transport = request.transport
-        plain = transport is not None and transport.get_extra_info("sslcontext") is None
-        if sys.platform == "linux" and plain:
-            await _sendfile(request, response, file, start, length)
-        else:
-            await _read_and_write(response, file, start, length)
-    finally:
-        os.close(file)
+async def opened(path: str) -> FileIO | None:
+    """Open a file; None when that cannot be."""
+    with contextlib.suppress(OSError):
+        return await asyncio.get_running_loop().run_in_executor(None, FileIO, path)
+    return None
+
+
+async def send_file(request: web.Request, response: web.StreamResponse, file: int, start: int, length: int) -> None:
+    """Send *length* bytes of an open file from *start* on, as the body of a prepared response. ConnectionError."""
+    transport = request.transport
+    plain = transport is not None and transport.get_extra_info("sslcontext") is None
+    if sys.platform == "linux" and plain:
+        await _sendfile(request, response, file, start, length)
+    else:
+        await _read_and_write(response, file, start, length)
 
 
 async def _read_and_write(response: web.StreamResponse, file: int, start: int, length: int) -> None:
