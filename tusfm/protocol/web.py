@@ -12,7 +12,7 @@ from aiohttp.streams import StreamReader
 from tusfm.domain.errors import BodyBroken
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?", re.ASCII)
-PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?", re.ASCII)
+PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?", re.ASCII)
 UPLOAD = web.RequestKey("upload", str)
 """The upload that a request is about, for its line in the log, where its route does not say it."""
 
