@@ -234,7 +234,6 @@ async def test_g14_location_is_absolute_from_host(client: Client) -> None:
         ({"Forwarded": "proto=https;host=b.example", "X-Forwarded-Host": "a.example"}, "https://b.example"),
         ({"X-Forwarded-Proto": "javascript", "X-Forwarded-Host": "a b<script>"}, "http://h.example"),
         ({"X-Forwarded-Prefix": "//evil.example"}, "http://h.example"),
-        ({"X-Forwarded-Prefix": "/../up"}, "http://h.example"),
         ({"Forwarded": 'host="e vil"'}, "http://h.example"),
     ],
 )

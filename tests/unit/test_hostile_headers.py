@@ -4,6 +4,7 @@ import base64
 import logging
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from tusfm.logs import Json, Text
 from tusfm.protocol import ranges
 from tusfm.protocol.disposition import clean, content_disposition, content_type
 from tusfm.protocol.tus import headers
+from tusfm.protocol.web import Public
 
 HEADER_TEXT = st.text(st.characters(codec="latin-1"), max_size=300) | st.text(max_size=50)
 """As aiohttp hands it over, and beyond that."""
@@ -108,6 +110,13 @@ def test_names_and_types_cannot_leave_their_header(name: str, kind: str) -> None
         assert header.isprintable()
     assert content_disposition(kind, name).count('"') in {0, 2}
     assert not set(clean(name)) & set("/\\\r\n\0\u202e\u2028")
+
+
+@pytest.mark.parametrize("prefix", ["/../up", "/a/./b", "//evil.example", "up", "/a b"])
+def test_a_forwarded_prefix_leads_nowhere_else(prefix: str) -> None:
+    """A malformed one, or one that leaves its folder, is as good as none."""
+    request = make_mocked_request("POST", "/files/", {"Host": "h.example", "X-Forwarded-Prefix": prefix})
+    assert Public(None, behind_proxy=True).base(request) == "http://h.example"
 
 
 @pytest.mark.parametrize("formatter", [Text(), Json()], ids=["text", "json"])
