@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 
 from tusfm.protocol import server
-from tusfm.protocol.server import Runner
+from tusfm.protocol.server import LEAST_READ_BYTES, UNREAD_BYTES, Runner, Server
 
 
-async def echo(request: web.Request) -> web.Response:
+async def echo(request: web.BaseRequest) -> web.Response:
     """Answer with the body's size."""
     return web.Response(text=str(len(await request.read())))
 
@@ -61,3 +61,12 @@ async def test_an_idle_connection_and_a_slow_body_are_not_heads(port: int, monke
     last = head.replace("Host: x", "Host: x\r\nConnection: close")
     answer = await exchange(port, head, "ab", "cd", "", last, "ab", "cd", pause=0.15)
     assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_reads_share_memory_in_sizes_that_fit_into_each_other() -> None:
+    """Whatever number of bodies comes in, a read brings a power of two, and all together no more than there is for them."""
+    served = Server(web.Server(echo), {})
+    for bodies in (0, 1, 64, 65, 100, 1000):
+        served.bodies = bodies
+        assert served.share.bit_count() == 1
+        assert LEAST_READ_BYTES <= served.share <= UNREAD_BYTES // max(1, bodies)

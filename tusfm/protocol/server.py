@@ -206,8 +206,9 @@ class Server(web.Server):
 
     @property
     def share(self) -> int:
-        """Bytes that one read may bring."""
-        return max(LEAST_READ_BYTES, min(READ_BYTES, UNREAD_BYTES // max(1, self.bodies)))
+        """Bytes that one read may bring: a power of two, so that one fits where another was, and memory does not crumble."""
+        fair = max(LEAST_READ_BYTES, min(READ_BYTES, UNREAD_BYTES // max(1, self.bodies)))
+        return 1 << fair.bit_length() - 1
 
     def _request(self, message: RawRequestMessage, *rest: Any) -> web.BaseRequest:  # noqa: ANN401  aiohttp's own
         """Make a request; one that was not understood is answered in HTTP/1.1 like all others."""
