@@ -30,3 +30,16 @@ async def test_a_cancelled_transaction_is_not_tried_again(mysql_url: str) -> Non
     await asyncio.wait([writing])
     assert (writing.cancelled(), len(tries)) == (True, 1)
     await database.close()
+
+
+async def test_a_transaction_waits_for_a_busy_disk(mysql_url: str) -> None:
+    """A database that takes more than three seconds to answer is not away: who has sent a body need not send it again."""
+    database = Mysql(mysql_url, 3)
+
+    def work(connection: Connection) -> int:
+        return int(connection.exec_driver_sql("SELECT SLEEP(3.5)").scalar_one())
+
+    try:
+        assert await database.write(work) == 0
+    finally:
+        await database.close()

@@ -17,7 +17,8 @@ from tusfm.domain.errors import Fenced, MetadataUnavailable, OutcomeUnknown
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 3.0  # how long a passing failure is hidden from the caller
+PATIENCE_SECONDS = 3.0  # how long a passing failure is hidden from the caller, and the answer to a read is waited for
+WRITE_SECONDS = 10.0  # the same for a transaction's: where a disk is busy a commit takes seconds, and a body would come again
 PAUSE_SECONDS = 0.05
 UNTOLD = "the database's answer to a commit was lost, and somebody else has changed the upload since"
 
@@ -39,7 +40,7 @@ class Mysql:
         writers = max(1, pool_size - readers)
         self.reading = _engine(url, readers, "AUTOCOMMIT")
         self.writing = _engine(url, writers, "READ COMMITTED")
-        self._readers, self._writers = _Queue(readers), _Queue(writers)
+        self._readers, self._writers = _Queue(readers, PATIENCE_SECONDS), _Queue(writers, WRITE_SECONDS)
 
     async def start(self) -> None:
         """Do nothing: connections are opened by their first use."""
@@ -70,17 +71,17 @@ class Mysql:
 
     async def _persist(self, attempt: Callable[[], T], outcome: "_Outcome", queue: "_Queue") -> T:
         async with queue.turn():
-            result = await self._try(attempt, outcome)
+            result = await self._try(attempt, outcome, queue.patience)
             queue.answered = asyncio.get_running_loop().time()
             return result
 
-    async def _try(self, attempt: Callable[[], T], outcome: "_Outcome") -> T:
+    async def _try(self, attempt: Callable[[], T], outcome: "_Outcome", patience: float) -> T:
         """Make attempts while failures may pass; each crosses the bridge once, whatever it says to the database."""
         loop, cancelled = asyncio.get_running_loop(), _cancelled()
-        end = loop.time() + PATIENCE_SECONDS
+        began = loop.time()
         while True:
             try:
-                async with asyncio.timeout_at(end):
+                async with asyncio.timeout_at(began + patience):
                     return await greenlet_spawn(attempt)
             except IntegrityError:
                 raise
@@ -88,7 +89,7 @@ class Mysql:
                 if _cancelled() > cancelled:  # drivers take a cancellation for a connection that was lost
                     raise asyncio.CancelledError from error
                 outcome.failed()
-                if loop.time() >= end or not passing(error):
+                if loop.time() >= began + PATIENCE_SECONDS or not passing(error):
                     raise (OutcomeUnknown(words(error)) if outcome.unknown else unavailable(error)) from error
                 log.debug("the database is asked again: %s", words(error))
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -118,7 +119,9 @@ def _engine(url: str, connections: int, isolation: str) -> AsyncEngine:
 class _Queue:
     """Those that wait for one of a pool's connections; a crowd is not a database that is away."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, patience: float) -> None:
+        self.patience = patience
+        """Seconds for which an answer is waited for."""
         self._free = asyncio.Semaphore(size)
         self.answered = 0.0
         """When the database last answered one of them, by the loop's clock."""
@@ -140,8 +143,8 @@ class _Queue:
         began = asyncio.get_running_loop().time()
         acquiring = asyncio.ensure_future(self._free.acquire())
         try:
-            while not (await asyncio.wait([acquiring], timeout=PATIENCE_SECONDS))[0]:
-                if asyncio.get_running_loop().time() - max(self.answered, began) >= PATIENCE_SECONDS:
+            while not (await asyncio.wait([acquiring], timeout=self.patience))[0]:
+                if asyncio.get_running_loop().time() - max(self.answered, began) >= self.patience:
                     raise MetadataUnavailable(NO_ANSWER)
         except BaseException:
             if not acquiring.cancel():
