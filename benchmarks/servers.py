@@ -25,6 +25,7 @@ from tests.stacks import ProductionStack, migrated
 
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.005
+CHILDREN = ("--concurrency", "2")  # as docker-compose.yml has it
 TUSFM, TUSD, NODE, BARE, SINK, DIRECT = "tusfm", "tusd", "@tus/server", "bare handler", "sink", "straight to MinIO"
 ONE_PATCH = "tusfm, one PATCH"
 
@@ -162,7 +163,7 @@ def production(name: str, services: Services, arguments: Sequence[str] = ()) -> 
         server.bucket, server.stack = bucket, place
         if services.broker is not None and place is not None:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            server.worker = stack.enter_context(WorkerProcess(Path(folder), place.settings))
+            server.worker = stack.enter_context(WorkerProcess(Path(folder), place.settings, *CHILDREN))
         yield server
 
 

@@ -25,8 +25,11 @@ log = logging.getLogger(__name__)
 
 async def chunk_objects(metadata: Chunking, upload_id: str) -> list[str]:
     """List what the rows of an upload name beside its object: its chunks' objects, and former keys."""
-    chunks = await metadata.chunks(upload_id)
-    return [*(key for chunk in chunks for key in chunk.keys), *await metadata.former_keys(upload_id)]
+    return [*_keys(await metadata.chunks(upload_id)), *await metadata.former_keys(upload_id)]
+
+
+def _keys(chunks: Sequence[Chunk]) -> list[str]:
+    return [key for chunk in chunks for key in chunk.keys]
 
 
 class Joiner:
@@ -47,20 +50,20 @@ class Joiner:
         file = await self._metadata.file_of(upload.id)
         assert file is not None
         assert file.key is not None
-        chunks = [chunk for chunk in await self._metadata.chunks(upload.id) if chunk.index < (file.chunks or 0)]
+        received, former = await self._metadata.chunks(upload.id), await self._metadata.former_keys(upload.id)
+        chunks = [chunk for chunk in received if chunk.index < (file.chunks or 0)]
         try:
             why = self._unfit(file, chunks)
             if why is not None:
                 await self._fail(upload, why)
                 return False
-            needless = await chunk_objects(self._metadata, upload.id)
             await self._layout.compose_into(upload, _sources(chunks), file.key, file.content_type)
             await self._publish(upload, sum(chunk.size for chunk in chunks))
         except BytesLost as error:
             return await self._vanished(upload, chunks, error)
         except Fenced:
             return await self._revised(upload)
-        await self._discard(upload, needless)
+        await self._discard(upload, received, former)
         return False
 
     def _unfit(self, file: File, chunks: Sequence[Chunk]) -> str | None:
@@ -117,11 +120,11 @@ class Joiner:
                     return True
         return False
 
-    async def _discard(self, upload: Upload, keys: Sequence[str]) -> None:
+    async def _discard(self, upload: Upload, received: Sequence[Chunk], former: Sequence[str]) -> None:
         """Delete what the file was made of; a former key can no longer be written to, for the file has its own for good."""
         try:
-            await self._layout.discard(keys)
-            if await self._metadata.former_keys(upload.id):
+            await self._layout.discard([*_keys(received), *former])
+            if former:
                 await self._metadata.forget_keys(upload.id)
         except Unavailable as error:
             log.info("upload %s: what it was made of is left to the sweep: %s", upload.id, error)
