@@ -67,20 +67,32 @@ GUARDS = (
     _sql("a claim checks the offset", (CLAIM, CLAIM.replace("AND upload_offset = :offset ", ""))),
     _sql("a claim raises the epoch", ("SET epoch = epoch + 1, writer = :writer", "SET writer = :writer")),
     _sql("a commit checks the epoch", (COMMIT_WHERE, COMMIT_WHERE.replace("AND epoch = :epoch ", ""))),
-    _sql("a commit checks the offset", (COMMIT_WHERE, COMMIT_WHERE.replace("AND upload_offset = :offset ", ""))),
+    _sql(
+        "a commit checks the offset",
+        (COMMIT_WHERE, COMMIT_WHERE.replace("AND upload_offset = :offset ", "")),
+        covered="an extent is inserted once",
+    ),
     _sql(
         "a commit checks the offset, and an extent is inserted once",
         (COMMIT_WHERE, COMMIT_WHERE.replace("AND upload_offset = :offset ", "")),
         (ADD_EXTENT, ADD_EXTENT.replace("INSERT", "INSERT OR REPLACE")),
     ),
-    _sql("a commit checks the state", (COMMIT_WHERE, COMMIT_WHERE.replace(" AND state = 'receiving'", ""))),
-    _sql("who ends an upload raises the epoch", (END, END.replace("epoch = epoch + 1, ", ""))),
+    _sql(
+        "a commit checks the state",
+        (COMMIT_WHERE, COMMIT_WHERE.replace(" AND state = 'receiving'", "")),
+        covered="who ends an upload raises the epoch",
+    ),
+    _sql(
+        "who ends an upload raises the epoch",
+        (END, END.replace("epoch = epoch + 1, ", "")),
+        covered="a commit checks the state",
+    ),
     _sql(
         "a commit checks the state, and who ends an upload raises the epoch",
         (COMMIT_WHERE, COMMIT_WHERE.replace(" AND state = 'receiving'", "")),
         (END, END.replace("epoch = epoch + 1, ", "")),
     ),
-    _sql("a commit that seizes raises the epoch", SEIZING),
+    _sql("a commit that seizes raises the epoch", SEIZING, covered="a commit checks the offset"),
     _sql(
         "a commit checks the offset, and one that seizes raises the epoch",
         (COMMIT_WHERE, COMMIT_WHERE.replace("AND upload_offset = :offset ", "")),
@@ -94,8 +106,16 @@ GUARDS = (
     _step("parts count without a gap", {"tusfm.engine.parts:PartWriter._land": without.land_out_of_order}),
     _step("tails are deleted after the commit", {"tusfm.engine.parts:PartWriter._commit": without.delete_first}),
     _sql("part numbers are never used again", (CLAIM, CLAIM.replace("epoch = epoch + 1", "epoch = epoch + 1, " + NUMBERS))),
-    _sql("a multipart upload is recorded under the epoch", (BEGIN, BEGIN.replace(UNDER_EPOCH, ""))),
-    _sql("a multipart upload is recorded once", (BEGIN, BEGIN.replace(ONCE, ""))),
+    _sql(
+        "a multipart upload is recorded under the epoch",
+        (BEGIN, BEGIN.replace(UNDER_EPOCH, "")),
+        covered="it is recorded once",
+    ),
+    _sql(
+        "a multipart upload is recorded once",
+        (BEGIN, BEGIN.replace(ONCE, "")),
+        covered="it is recorded under the epoch",
+    ),
     _sql(
         "a multipart upload is recorded under the epoch, and once",
         (BEGIN, BEGIN.replace(UNDER_EPOCH, "").replace(ONCE, "")),
@@ -130,13 +150,32 @@ GUARDS = (
     _step("expiry changes the row first", {"tusfm.engine.expiration:Sweep._expire_one": without.expire_bytes_first}),
     _sql("expiring compares the time", (OVERDUE, " AND state IN ('receiving', 'failed')")),
     _step("the sweep compares epochs", {"tusfm.engine.expiration:_behind": lambda *_: True}),
-    _sql("a turn checks the multipart upload", (TURN_WHERE, TURN_WHERE.replace(" AND multipart = :multipart", ""))),
-    _sql("a turn checks the epoch", (TURN_WHERE, TURN_WHERE.replace(" AND epoch = :epoch", ""))),
+    _sql(
+        "a turn checks the multipart upload",
+        (TURN_WHERE, TURN_WHERE.replace(" AND multipart = :multipart", "")),
+        covered="it checks the epoch",
+    ),
+    _sql(
+        "a turn checks the epoch",
+        (TURN_WHERE, TURN_WHERE.replace(" AND epoch = :epoch", "")),
+        covered="it checks the multipart upload",
+    ),
     _sql(
         "a turn checks the multipart upload and the epoch",
         (TURN_WHERE, TURN_WHERE.replace(" AND multipart = :multipart", "").replace(" AND epoch = :epoch", "")),
     ),
-    _step("the sweep's turn raises the epoch first", {"tusfm.engine.expiration:Sweep._refresh": without.refresh_unseized}),
+    _step(
+        "the sweep's turn raises the epoch first",
+        {"tusfm.engine.expiration:Sweep._refresh": without.refresh_unseized},
+        covered="it passes over what a living process writes to",
+    ),
+    _step(
+        "the sweep's turn raises the epoch first, and passes over what a living process writes to",
+        {
+            "tusfm.engine.expiration:Sweep._refresh": without.refresh_unseized,
+            "tusfm.adapters.metadata_receiving:ReceivingSql.worn": without.worn_or_written,
+        },
+    ),
     _sql(
         "a deleted partial fails its finals",
         ("error = 'A partial upload is gone.' WHERE", "error = 'A partial upload is gone.' WHERE 1 = 0 AND"),

@@ -9,7 +9,8 @@ from typing import Any
 from tests.simulation.ways import StorageWay
 from tusfm.adapters.database_mysql import _Outcome
 from tusfm.adapters.metadata_ending import SET_LENGTH
-from tusfm.adapters.metadata_receiving import _as_created
+from tusfm.adapters.metadata_receiving import WORN, ReceivingSql, _as_created
+from tusfm.adapters.metadata_session import milliseconds
 from tusfm.domain.errors import BytesLost, Fenced
 from tusfm.domain.upload import Extent, ExtentKind, Upload, new_id
 from tusfm.engine.appending import Append, Appender, Progress
@@ -148,3 +149,9 @@ async def refresh_unseized(sweep: Sweep) -> int:
         except (Fenced, BytesLost):
             continue
     return 0
+
+
+async def worn_or_written(metadata: ReceivingSql, age: float, limit: int) -> list[Upload]:
+    """ReceivingSql.worn: those that a living process writes to as well."""
+    values = {"age": milliseconds(age), "limit": limit}
+    return await metadata.db.read(lambda connection: metadata.uploads(connection, WORN, **values))
