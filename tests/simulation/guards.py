@@ -133,10 +133,6 @@ GUARDS = (
         {"tusfm.engine.appending:Appender._append_claimed": without.length_at_once},
     ),
     _step("the object is looked for after Complete", dict.fromkeys(COMPLETE, without.look_before)),
-    _step(
-        "the object is looked for after Complete, and once more before it is lost",
-        {**dict.fromkeys(COMPLETE, without.look_before), "tusfm.engine.finalization:Finalizer._lost": without.lost_at_once},
-    ),
     _step("an unknown multipart upload alone is no success", dict.fromkeys(COMPLETE, without.unknown_is_done)),
     _sql(
         "publishing checks state and lease",

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +16,6 @@ from tusfm.engine.appending import Append, Appender, Progress
 from tusfm.engine.budget import Loan
 from tusfm.engine.creating import Creation, Creator
 from tusfm.engine.expiration import BATCH, Sweep
-from tusfm.engine.finalization import Finalizer
 from tusfm.engine.part_layout import PartLayout
 from tusfm.engine.parts import PartWriter
 from tusfm.engine.uploads import Uploads
@@ -28,7 +26,7 @@ from tusfm.ports.storage import MultipartStorage, Part, Pieces
 _append_claimed = Appender._append_claimed
 _insert, _complete, _place = Creator._insert, Creator._complete, PartLayout.place
 _commit, _land, _put = PartWriter._commit, PartWriter._land, StorageWay.put
-_end, _outcome, _lost = Uploads._end, _Outcome.of, Finalizer._lost
+_end, _outcome = Uploads._end, _Outcome.of
 _rowless: dict[str, NewUpload] = {}
 
 NOT_RANDOM = SimpleNamespace(token_hex=lambda _: "0")
@@ -122,11 +120,6 @@ async def unknown_is_done(storage: MultipartStorage, key: str, multipart: str | 
         except BytesLost:
             pass
     return sum(part.length for part in parts)
-
-
-async def lost_at_once(finalizer: Finalizer, upload: Upload, error: BytesLost) -> str:
-    """Finalizer._lost: there is no second look."""
-    return await _lost(finalizer, replace(upload, error="The bytes are gone from storage."), error)
 
 
 async def bytes_first(uploads: Uploads, upload: Upload, *, finished: bool = True) -> None:
