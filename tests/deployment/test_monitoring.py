@@ -15,6 +15,7 @@ from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.adapters.metrics import Metrics, Page
 from tusfm.domain.upload import State
 from tusfm.ports.metadata import Census
+from tusfm.ports.watching import Standing
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -26,6 +27,7 @@ ENDS = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gaug
 def names() -> dict[str, set[str]]:
     """Return every figure that a server has, with the names of its series."""
     metrics = Metrics()
+    metrics.stands(Standing(requests=0, memory=0, budget=0, late=0))
     page = Page(metrics, SqlMetadata("sqlite:///nowhere", "test"))
     page._census = Census(uploads=dict.fromkeys(State, 0), failing=0, messages=0, oldest=0)
     return {one.name: {one.name + end for end in ENDS[one.type]} for one in metrics.registry.collect()}
@@ -55,6 +57,13 @@ def test_alerts_and_panels_ask_for_what_is_there() -> None:
     asked = {name for text in [*(rule["expr"] for rule in rules()), *expressions()] for name in NAME.findall(text)}
     assert asked <= there
     assert len(asked) > 20
+
+
+def test_who_holds_nothing_does_not_tell() -> None:
+    """A worker's page has no memory of 0 bytes, and no budget to divide by."""
+    told = {one.name for one in Metrics().registry.collect()}
+    assert "tusfm_uploads_changed" in told
+    assert not {"tusfm_processes", "tusfm_memory_budget_bytes", "tusfm_cpu_seconds"} & told
 
 
 def test_every_figure_is_explained() -> None:

@@ -22,6 +22,7 @@ from tests.ports.conftest import BUCKET, content, file_key, in_bucket
 from tests.services.s3 import KEY, SECRET, MinioProcess, S3Server, binary
 from tests.services.s3_proxy import S3Proxy
 from tusfm.adapters import s3_requests, storage_s3
+from tusfm.adapters.s3_errors import ADVICE
 from tusfm.adapters.s3_requests import Patience, S3Address
 from tusfm.adapters.storage_s3 import S3Place, S3Storage
 from tusfm.domain.errors import BytesLost, StorageFull, StorageUnavailable
@@ -324,6 +325,15 @@ class TestBuckets:
         await storage.delete([key])
         await storage._requests.call("delete_bucket", {"Bucket": public})
         await storage.close()
+
+    async def test_a_wrong_secret_is_said(self, minio_server: S3Server, caplog: pytest.LogCaptureFixture) -> None:
+        """With a key that is good for nothing the log says so, and not only that links will not open."""
+        storage = S3Storage(replace(minio_server.address, secret_key="wrong"), S3Place(bucket=BUCKET, public=BUCKET))
+        await storage.start()
+        while not (said := [record.getMessage() for record in caplog.records if record.name.endswith("s3_buckets")]):
+            await asyncio.sleep(0.05)
+        await storage.close()
+        assert said == [f"waiting for the storage: {ADVICE['SignatureDoesNotMatch']} (SignatureDoesNotMatch)"]
 
     async def test_a_storage_that_is_away_at_the_start(self, tmp_path: Path) -> None:
         """The start does not wait for it, and its buckets are made when it comes."""

@@ -98,6 +98,36 @@ def outcome(error: BaseException) -> str:
     return "cancelled" if isinstance(error, asyncio.CancelledError) else "error"
 
 
+class Holdings:
+    """What a server's process holds and uses.
+
+    They begin with the first that is told: a worker, which tells of none, has no figures that say it held nothing.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register them."""
+        self._flying = _gauge(registry, "tusfm_http_requests_in_flight", "Requests that are being answered.", "livesum")
+        self._memory = _gauge(registry, "tusfm_memory_budget_used_bytes", "Bytes of upload buffers.", "livesum")
+        self._budget = _gauge(registry, "tusfm_memory_budget_bytes", "Bytes that upload buffers may have.", "livesum")
+        self._resident = _gauge(registry, "tusfm_resident_memory_bytes", "Memory of the processes.", "livesum")
+        self._late = _gauge(registry, "tusfm_loop_late_seconds", "By how much the latest of the loops was late.", "livemax")
+        self._processes = _gauge(registry, "tusfm_processes", "Processes that answer.", "livesum")
+        self._cpu = Counter("tusfm_cpu_seconds", "Processor time of the processes.", registry=registry)
+        self._burnt = 0.0
+
+    def are(self, standing: Standing) -> None:
+        """Set them."""
+        self._flying.set(standing.requests)
+        self._memory.set(standing.memory)
+        self._budget.set(standing.budget)
+        self._late.set(standing.late)
+        self._processes.set(1)
+        self._resident.set(_resident_bytes())
+        burnt = time.process_time()
+        self._cpu.inc(burnt - self._burnt)
+        self._burnt = burnt
+
+
 class Metrics:
     """Implements ports.watching.Watch."""
 
@@ -126,14 +156,8 @@ class Metrics:
         self._waits = _histogram(own, "tusfm_queue", "Waiting", WORK_BUCKETS, ["queue"])
         self._swept = Counter("tusfm_swept", "What sweeps did.", ["what"], registry=own)
         self._last_sweep = _gauge(own, "tusfm_last_sweep_timestamp_seconds", "When a sweep was done.", "max")
-        self._flying = _gauge(own, "tusfm_http_requests_in_flight", "Requests that are being answered.", "livesum")
-        self._memory = _gauge(own, "tusfm_memory_budget_used_bytes", "Bytes of upload buffers.", "livesum")
-        self._budget = _gauge(own, "tusfm_memory_budget_bytes", "Bytes that upload buffers may have.", "livesum")
-        self._resident = _gauge(own, "tusfm_resident_memory_bytes", "Memory of the processes.", "livesum")
-        self._late = _gauge(own, "tusfm_loop_late_seconds", "By how much the latest of the loops was late.", "livemax")
-        self._processes = _gauge(own, "tusfm_processes", "Processes that answer.", "livesum")
-        self._cpu = Counter("tusfm_cpu_seconds", "Processor time of the processes.", registry=own)
-        self._burnt = 0.0
+        self._own = own
+        self._holdings: Holdings | None = None
         for event in Event:
             self._happened.labels(event.value)  # a count that begins with its first event cannot be seen to grow
 
@@ -175,15 +199,9 @@ class Metrics:
 
     def stands(self, standing: Standing) -> None:
         """Set what is held now."""
-        self._flying.set(standing.requests)
-        self._memory.set(standing.memory)
-        self._budget.set(standing.budget)
-        self._late.set(standing.late)
-        self._processes.set(1)
-        self._resident.set(_resident_bytes())
-        burnt = time.process_time()
-        self._cpu.inc(burnt - self._burnt)
-        self._burnt = burnt
+        if self._holdings is None:
+            self._holdings = Holdings(self._own)
+        self._holdings.are(standing)
 
 
 def _histogram(registry: CollectorRegistry, name: str, what: str, buckets: tuple[float, ...], labels: list[str]) -> Histogram:

@@ -10,6 +10,7 @@ from tusfm.domain.errors import BytesLost, StorageUnavailable, TusfmError
 
 AGAIN_SECONDS = 5.0
 DEFAULT_REGION = "us-east-1"  # which must not be named when a bucket is made
+BLOCKING = tuple(advice for code, advice in ADVICE.items() if code != "AccessDenied")  # more than links suffers then
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ async def _open(requests: Requests, bucket: str) -> None:
         if not await _has_policy(requests, bucket):
             await requests.call("put_bucket_policy", {"Bucket": bucket, "Policy": policy})
     except TusfmError as error:
-        if ADVICE["NoSuchBucket"] in str(error):
+        if str(error).startswith(BLOCKING):
             raise
         log.warning("links to files in %s will not open, for its policy cannot be set (%s); set it by hand", bucket, error)
 
