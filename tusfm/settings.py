@@ -230,4 +230,6 @@ def described(settings: Settings) -> list[tuple[str, str, str]]:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return "" if value is None else str(value)

@@ -62,7 +62,12 @@ def test_the_version(tmp_path: Path) -> None:
         (["sweep", "--dry-run", "--orphans"], {}, 2, "not allowed with"),
         (["serve", "--port", "0"], {"MINIO_ENDPOINT": "ftp://minio"}, 2, "MINIO_ENDPOINT must be a host"),
         (["serve", "--port", "0"], {"TUSFM_S3_PREFIX": "/"}, 2, "TUSFM_S3_PREFIX must be"),
-        (["migrate"], {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": "1"}, 1, "cannot be migrated"),
+        (
+            ["migrate"],
+            {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": "1"},
+            1,
+            "cannot be migrated: the database does not answer",
+        ),
     ],
 )
 def test_errors_are_sentences(

@@ -87,6 +87,10 @@ async def test_keys_on_the_command_line(door: Door, open_client: Client) -> None
     key = made.stdout.strip()
     own = {"Authorization": f"Bearer {key}"}
     assert (await open_client.create(5, headers={**own, "Upload-Metadata": "filetype aW1hZ2UvcG5n"})).status == 201
+    heads, *lines = tusfm(door, "keys", "list").stdout.splitlines()
+    assert heads.split() == ["ID", "STATE", "MADE", "EXPIRES", "OWNER", "LIMITS"]
+    (line,) = [line for line in lines if "carol" in line]
+    assert line.endswith("carol  at most 10 B; image/*")
     listed = [json.loads(line) for line in tusfm(door, "keys", "list", "--json").stdout.splitlines()]
     mine = next(one for one in listed if one["owner"] == "carol")
     assert (mine["state"], mine["max_size"], mine["types"]) == ("good", 10, "image/*")

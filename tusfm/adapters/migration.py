@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import migrations
+from tusfm.adapters.database_errors import NOT_MIGRATED, words
 from tusfm.adapters.metadata_sql import HEAD_REVISION
 from tusfm.domain.errors import MetadataUnavailable
 
@@ -39,7 +40,8 @@ def migrate(url: str, told: Told = lambda _: None) -> str:
             return _migrate_sqlite(url, told)
         return asyncio.run(_migrate_mysql(url, told))
     except (SQLAlchemyError, OSError) as error:
-        msg = f"the database cannot be migrated: {getattr(error, 'orig', None) or error}"
+        said = words(error)
+        msg = f"the database cannot be migrated: {getattr(error, 'orig', None) if said == NOT_MIGRATED else said}"
         raise MetadataUnavailable(msg) from error
 
 

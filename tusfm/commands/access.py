@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from tusfm.commands.amounts import age, shown_time, size, word
+from tusfm.commands.amounts import age, shown_age, shown_size, shown_time, size, word
 from tusfm.commands.outcome import Stop
+from tusfm.commands.table import print_table
 from tusfm.domain.access import Grant, is_owner, limited
 from tusfm.domain.upload import is_id
 from tusfm.ports.access import Key
@@ -17,6 +18,7 @@ from tusfm.ports.metadata import Metadata
 from tusfm.settings import Settings
 
 HERE = "http://127.0.0.1:8000"
+HEADS = ("ID", "STATE", "MADE", "EXPIRES", "OWNER", "LIMITS")
 
 
 def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for it
@@ -83,19 +85,36 @@ def _grant(options: argparse.Namespace) -> Grant:
 
 def _list(settings: Settings, options: argparse.Namespace) -> None:
     async def work(metadata: Metadata) -> None:
-        for key in await metadata.keys():
-            said = _said(key)
-            print(json.dumps(said) if options.json else "  ".join(str(value) for value in said.values() if value is not None))
+        keys = await metadata.keys()
+        if options.json:
+            for key in keys:
+                print(json.dumps(_said(key)))
+        else:
+            print_table([HEADS, *(_line(key) for key in keys)])
 
     _run(settings, work)
 
 
+def _line(key: Key) -> tuple[str, ...]:
+    made, expires = shown_time(key.made_at) or "", shown_time(key.expires_at)
+    grant = key.grant
+    limits = [
+        *([] if grant.max_size is None else [f"at most {shown_size(grant.max_size)}"]),
+        *([] if grant.types is None else [",".join(grant.types)]),
+        *([] if grant.lifetime is None else [f"kept {shown_age(grant.lifetime)}"]),
+    ]
+    return (key.id, _state(key), made[: len("2026-11-26")], expires or "never", grant.owner, "; ".join(limits))
+
+
+def _state(key: Key) -> str:
+    return "good" if key.good else "revoked" if key.revoked_at else "expired"
+
+
 def _said(key: Key) -> dict[str, object]:
     """Describe a key without what it is made of."""
-    state = "good" if key.good else "revoked" if key.revoked_at else "expired"
     return {
         "id": key.id,
-        "state": state,
+        "state": _state(key),
         "made": shown_time(key.made_at),
         "expires": shown_time(key.expires_at),
         "owner": key.grant.owner,

@@ -25,6 +25,7 @@ PATIENCE_SECONDS = 120.0  # without a byte
 FIRST_PATIENCE_SECONDS = 3.0  # for a server that has not been heard of yet
 GONE = {403, 404, 410}
 PASSING = {408, 409, 423, 425, 429, 460, 500, 502, 503, 504}
+HINTS = {401: " Give one with --token."}
 WORDS = {401: "The server wants a token that it knows; give it with --token.", 404: "There is no tus server at this URL."}
 MOST_WORDS = 200
 
@@ -113,7 +114,7 @@ def _sentence(error: TusCommunicationError) -> str:
     said = error.response_content or b""
     words = (said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)).strip()
     if words and len(words) <= MOST_WORDS and "\n" not in words and "<" not in words:
-        return f"The server says: {printable(words)}"
+        return f"The server says: {printable(words)}{HINTS.get(error.status_code, '')}"
     return WORDS.get(error.status_code, f"The server refuses it, with status {error.status_code}.")
 
 

@@ -8,8 +8,9 @@ from typing import Protocol, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Column
+from rich.text import Text
 
 from tusfm.commands.amounts import shown_age, shown_size
 
@@ -29,6 +30,14 @@ class Shown(Protocol):
         """Say what was achieved."""
 
 
+class Speed(ProgressColumn):
+    """The speed in the units in which the size stands; rich's own takes others."""
+
+    def render(self, task: Task) -> Text:
+        """Write it, once it is known."""
+        return Text("" if task.speed is None else f"{shown_size(task.speed)}/s", style="progress.data.speed")
+
+
 class Bar:
     """A bar with speed and time left."""
 
@@ -39,7 +48,7 @@ class Bar:
             TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
             DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
+            Speed(),
             TimeRemainingColumn(compact=True),
             console=self._console,
             expand=True,

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import json
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tusfm.commands.amounts import age, shown_age, shown_size, shown_time, size, word
 from tusfm.commands.outcome import Stop
+from tusfm.commands.table import print_table
 from tusfm.domain import metadata
 from tusfm.domain.errors import NotFound
 from tusfm.domain.upload import Extent, State, Upload
@@ -25,7 +25,6 @@ PAGE = 50
 MOST = 10_000
 MOST_DIGITS = 19  # of 2^63
 HEADS = ("ID", "STATE", "SIZE", "AGE", "NAME")
-LEAST_NAME = 12  # columns for the last field, however narrow the terminal is
 
 
 def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for it
@@ -88,23 +87,11 @@ def _list(settings: Settings, options: argparse.Namespace) -> None:
             for upload in found:
                 print(json.dumps(_said(upload)))
         else:
-            _print_table(found)
+            print_table([HEADS, *(_line(upload) for upload in found)])
         if len(found) == selection.limit:
             print(f"There may be more: --before {found[-1].created_at}.{found[-1].id}", file=sys.stderr)
 
     opening.run(settings, work)
-
-
-def _print_table(uploads: Sequence[Upload]) -> None:
-    """Print a line an upload; on a terminal no line is longer than it."""
-    lines = [HEADS, *(_line(upload) for upload in uploads)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADS) - 1)]
-    left = shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths)
-    for line in lines:
-        name = line[-1]
-        if sys.stdout.isatty() and len(name) > max(left, LEAST_NAME):
-            name = name[: max(left, LEAST_NAME) - 1] + "…"
-        print("  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), name]).rstrip())
 
 
 def _line(upload: Upload) -> tuple[str, ...]:
