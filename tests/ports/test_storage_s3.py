@@ -317,7 +317,8 @@ class TestBuckets:
         public = f"{BUCKET}-{new_id()[:8]}"
         storage = S3Storage(proxy.proxied.address, S3Place(bucket=BUCKET, public=public))
         await storage.start()
-        said = [record.getMessage() for record in caplog.records if "policy" in record.getMessage()]
+        while not (said := [one for one in caplog.messages if "policy" in one]):  # the start waits a second for it only
+            await asyncio.sleep(0.05)
         assert (len(said), proxy.counts["BucketPolicy"]) == (1, asked)
         assert said[0].startswith(f"links to files in {public} will not open, for its policy cannot be set")
         key = file_key()
