@@ -261,7 +261,7 @@ async def test_a_queue_of_the_old_kind(plant: Plant) -> None:
         address.queue({"x-queue-type": "classic"})(channel).declare()
     plant.worker.start()
     url = await plant.uploaded()
-    plant.becomes(url, "available", 4)
+    plant.becomes(url, "available", 60)
     plant.without_resume()
 
 
