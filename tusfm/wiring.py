@@ -87,6 +87,7 @@ class Engine:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.uploads.close()
             await self.finalization.close()
             await self.storage.close()
             await self.metadata.close()

@@ -91,6 +91,16 @@ class TestCommits:
         assert await metadata.extents(upload.id, ExtentKind.PART) == [part]
         assert await metadata.extents(upload.id, ExtentKind.SEGMENT, ExtentKind.TAIL) == []
 
+    async def test_many_extents_make_room_for_one(self, metadata: SqlMetadata) -> None:
+        """Those that are named go, however many they are, and no other one."""
+        upload = await made(metadata)
+        await metadata.claim(claim(upload))
+        tails = [Extent(ExtentKind.TAIL, start, 1, f"work/x/t/1-{start}") for start in range(40)]
+        await metadata.commit(Commit(id=upload.id, epoch=1, offset=0, reached=40, add=tails))
+        part = Extent(ExtentKind.PART, 0, 37, "files/x/1", 1, "etag")
+        await metadata.commit(Commit(id=upload.id, epoch=1, offset=40, reached=41, remove=tails[:37], add=[part]))
+        assert await metadata.extents(upload.id) == [part, *tails[37:]]
+
     async def test_whoever_ends_the_upload_raises_the_epoch(self, metadata: SqlMetadata) -> None:
         """After the commit that changes the state no late commit of the same writer finds its epoch."""
         upload = await finalizing(metadata)

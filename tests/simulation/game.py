@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tests.simulation import scale
 from tests.simulation.concatenating import Concatenator
-from tests.simulation.uploading import Uploader
+from tests.simulation.uploading import Trickler, Uploader
 from tests.simulation.world import World
 
 PATIENCE_SECONDS = 300.0  # virtual; leases, second looks and pauses of half a minute each come one after another
@@ -19,7 +19,7 @@ async def play(world: World) -> None:
     for _ in range(random.choice((1, 2, 3))):
         world.start_server()
     kinds: list[type[Uploader | Concatenator]] = [
-        random.choice((Uploader, Uploader, Concatenator)) for _ in range(random.choice((1, 1, 2, 3)))
+        random.choice((Uploader, Uploader, Trickler, Concatenator)) for _ in range(random.choice((1, 1, 2, 3)))
     ]
     clients = [kind(world) for kind in kinds]
     running = [world.begin(one.run()) for one in clients]

@@ -26,6 +26,7 @@ SMALL = 160
 CONSTANTS: dict[str, object] = {
     "tusfm.engine.multiparts:PART_BYTES": PART,
     "tusfm.engine.multiparts:TURN_NUMBERS": 5,
+    "tusfm.engine.gathering:TURN_NUMBERS": 5,
     "tusfm.engine.part_layout:PartLayout.small": SMALL,
     "tusfm.engine.part_layout:MOST_TAILS": 6,
     "tusfm.engine.parts:MOST_TAILS": 6,

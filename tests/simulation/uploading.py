@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 
 from tests.simulation.bodies import Stream
 from tests.simulation.clients import Client, Gone
 from tests.simulation.invariants import Model, Sent
-from tests.simulation.world import NoAnswer, World
+from tests.simulation.world import NoAnswer, Server, World
 from tusfm.domain.errors import ChecksumMismatch, Interrupted, NotFound, OffsetConflict, TusfmError, Unavailable
 from tusfm.domain.upload import Role, State
 from tusfm.engine.appending import Append, Progress
@@ -20,6 +21,9 @@ LATER = (NoAnswer, Unavailable, Interrupted)
 
 class Uploader(Client):
     """Brings one file, or one partial upload, to its end."""
+
+    slow: Sequence[float] = (0.0, 0.0, 0.02, 0.5, 3.0)
+    """The longest gaps, in seconds, of bodies."""
 
     def __init__(self, world: World, role: Role = Role.WHOLE) -> None:
         """Draw the file's length."""
@@ -102,7 +106,7 @@ class Uploader(Client):
             checksum = Checksum("md5", hashlib.md5(data + b"!" * wrong, usedforsecurity=False).digest())
         sent = Sent(offset, data, counts=checksum is None or not (wrong or end != "well"))
         model.sent.append(sent)
-        slow = random.choice((0.0, 0.0, 0.02, 0.5, 3.0))
+        slow = random.choice(self.slow)
         return sent, Stream(self.world, data, announced=announced, end=end, slow=slow), checksum
 
     # Bytes
@@ -124,6 +128,10 @@ class Uploader(Client):
         if self.role is Role.WHOLE:
             await self._read(model)
 
+    def _server(self) -> Server | None:
+        """Return the process that the bytes go to; None: to any."""
+        return None
+
     def _step(self, offset: int) -> int:
         left = self.length - offset
         if self.world.calm:
@@ -143,7 +151,7 @@ class Uploader(Client):
             body=body,
         )
         try:
-            progress = await self.world.ask(lambda engine: engine.uploads.append(append), self.patience())
+            progress = await self.world.ask(lambda engine: engine.uploads.append(append), self.patience(), self._server())
         except OffsetConflict as error:
             self.told(model, error.offset, before)
             raise
@@ -213,3 +221,28 @@ class Uploader(Client):
             self.world.fail(f"{model.id} was read, and has other bytes")
         if self.random.random() < 0.5:
             await self.delete(model)
+
+
+class Trickler(Uploader):
+    """Sends little at a time, and stays with a process for as long as that answers, as a balancer may have it."""
+
+    slow = (0.0,)
+
+    def __init__(self, world: World, role: Role = Role.WHOLE) -> None:
+        """Choose no process yet."""
+        super().__init__(world, role)
+        self.length = self.random.choice((900, 1500, 2600, 4200))
+        self._chosen: Server | None = None
+
+    def _server(self) -> Server | None:
+        if self._chosen is None or not self._chosen.answers:
+            able = [one for one in self.world.servers if one.answers]
+            self._chosen = self.random.choice(able) if able else None
+        return self._chosen
+
+    def _step(self, offset: int) -> int:
+        return min(self.length - offset, self.random.choice((20, 60, 110, 150)))
+
+    async def _misbehave(self, offset: int) -> None:
+        if self.random.random() < 0.3:
+            await super()._misbehave(offset)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from tusfm.adapters.metadata_accounts import AccountsSql
-from tusfm.adapters.metadata_session import DAY_MS, FENCED, REMOVE_EXTENT, milliseconds
+from tusfm.adapters.metadata_session import DAY_MS, FENCED, milliseconds
 from tusfm.domain.errors import Fenced
 from tusfm.domain.upload import Extent, ExtentKind, State, Upload
 from tusfm.ports.metadata import Claim, Commit, Heard, Message, NewUpload
@@ -207,7 +207,7 @@ class ReceivingSql(AccountsSql):
             self.fence(connection, TURN, id=upload_id, epoch=epoch, multipart=multipart)
             self.run(connection, FORGET_PARTS, id=upload_id)
             if piece is not None:  # one of length 0 may be there, of a request whose checksum was wrong
-                self.run(connection, REMOVE_EXTENT, id=upload_id, kind=piece.kind.value, start=piece.start)
+                self.remove_extents(connection, upload_id, [(piece.kind, piece.start)])
                 self.change_extents(connection, upload_id, [piece], [])
 
         await self.db.write(work, lambda connection: self._turned(connection, upload_id, epoch))

@@ -20,7 +20,11 @@ GROW_EXTENT = (
     "UPDATE extents SET byte_count = :length, object_key = :key, number = :number, etag = :etag "
     "WHERE upload_id = :id AND kind = :kind AND first_byte = :start"
 )
-REMOVE_EXTENT = "DELETE FROM extents WHERE upload_id = :id AND kind = :kind AND first_byte = :start"
+REMOVED_AT_ONCE = 16
+REMOVE_EXTENTS = (
+    "DELETE FROM extents WHERE upload_id = :id AND kind = :kind "
+    f"AND first_byte IN ({', '.join(f':start{number}' for number in range(REMOVED_AT_ONCE))})"
+)
 ADD_MESSAGE = (
     "INSERT INTO outbox (message_id, kind, upload_id, body, process, written_at) "
     "VALUES (:id, :kind, :upload_id, :body, :process, {now})"
@@ -79,8 +83,19 @@ class Session:
             grows = leaving.pop((one.kind, one.start), None) is not None
             statement = GROW_EXTENT if grows else ADD_EXTENT
             self.run(connection, statement, **rows.extent_values(upload_id, one))
-        for one in leaving.values():
-            self.run(connection, REMOVE_EXTENT, id=upload_id, kind=one.kind.value, start=one.start)
+        self.remove_extents(connection, upload_id, leaving)
+
+    def remove_extents(self, connection: Connection, upload_id: str, leaving: Iterable[tuple[ExtentKind, int]]) -> None:
+        """Remove extents by kind and start; many at once, for a part may have been made of a hundred tails."""
+        by_kind: dict[ExtentKind, list[int]] = {}
+        for kind, start in leaving:
+            by_kind.setdefault(kind, []).append(start)
+        for kind, starts in by_kind.items():
+            for at in range(0, len(starts), REMOVED_AT_ONCE):
+                some = starts[at : at + REMOVED_AT_ONCE]
+                filled = [*some, *some[:1] * (REMOVED_AT_ONCE - len(some))]
+                named = {f"start{number}": start for number, start in enumerate(filled)}
+                self.run(connection, REMOVE_EXTENTS, id=upload_id, kind=kind.value, **named)
 
     def send(self, connection: Connection, messages: Iterable[Message | None]) -> None:
         """Write messages to the outbox."""

@@ -141,7 +141,7 @@ class Appender:
             return None
         try:
             await position.commit(replace(placement.change, length=declared))
-            placement.counted()
+            placement.counted(position)
         except Fenced:
             await self._layout.discard(placement.keys)
             return None
@@ -189,6 +189,7 @@ class Appender:
         """Become the upload's writer, and receive."""
         if append.length is not None:
             await self._judged(append)
+        await self._layout.settle(append.id)
         later = append.checksum is not None or append.length == append.offset
         claimed = await self._metadata.claim(
             Claim(

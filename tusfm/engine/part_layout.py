@@ -10,6 +10,7 @@ from tusfm.domain.errors import BytesLost, Fenced
 from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload
 from tusfm.engine.budget import Budget
 from tusfm.engine.composition import CopyPart, GatherPart, bundles, plan
+from tusfm.engine.gathering import Gatherer
 from tusfm.engine.joining import chunk_objects
 from tusfm.engine.multiparts import complete, object_key, part_size, piece_of, turn
 from tusfm.engine.parts import MOST_TAILS, PartWriter, tail_key
@@ -40,6 +41,7 @@ class PartLayout:
         self._metadata = metadata
         self.budget = budget
         self._kept = Kept(budget)
+        self._gatherer = Gatherer(storage, metadata, budget, age)
 
     def writer(
         self,
@@ -72,34 +74,60 @@ class PartLayout:
             key = f"files/{upload.id}/{name}"
             await self._storage.put(key, pieces)
             return Placement(Change(reached=reached, state=State.AVAILABLE, object_key=key, seizes=True), [key])
-        tails = await self._tails(upload)
-        base = tails[0].start if tails else upload.offset
-        if reached - base >= part_size(total) or len(tails) >= MOST_TAILS:
+        stretch = await self._open(upload)
+        return await self._place_tail(upload, stretch, pieces, part_size(total))
+
+    async def _open(self, upload: Upload) -> Stretch:
+        stretch = self._kept.of(upload)
+        if stretch is None:
+            tails = await self._metadata.extents(upload.id, ExtentKind.TAIL) if upload.offset else []
+            stretch = Stretch(tails[0].start if tails else upload.offset, upload.offset, upload.offset, tails=tails)
+        return stretch
+
+    async def _place_tail(self, upload: Upload, stretch: Stretch, pieces: Sequence[bytes], part: int) -> Placement | None:
+        """Put the bytes as a tail; if it fills a part, that is made beside. The commit counts a part that landed, too."""
+        size = sum(map(len, pieces))
+        under_way = self._gatherer.of(upload.id, stretch)
+        behind, before = (under_way.part.end, len(under_way.tails)) if under_way else (stretch.base, 0)
+        full = stretch.end + size - behind >= part
+        into = await self._gatherer.ready(upload, stretch) if full else None
+        if (full and into is None) or len(stretch.tails) - before >= MOST_TAILS:
             return None
-        key = tail_key(upload.id, upload.epoch + 1, name.rpartition("-")[2])
+        key = tail_key(upload.id, upload.epoch + 1, secrets.token_hex(4))
         await self._storage.put(key, pieces)
         tail = Extent(ExtentKind.TAIL, upload.offset, size, key)
-        return Placement(
-            Change(reached=reached, add=[tail], seizes=True),
-            [key],
-            counted=lambda: self._keep(upload, pieces, [*tails, tail]),
+        landed = self._gatherer.landed(upload.id, stretch)
+
+        def counted(position: Position) -> None:
+            if landed:
+                self._gatherer.counted(landed)
+            self._keep(upload, stretch, pieces, tail)
+            if into:
+                self._gatherer.start(into, stretch, position)
+            self._kept.put(upload.id, stretch)
+
+        change = Change(
+            reached=tail.end,
+            add=[landed.part, tail] if landed else [tail],
+            remove=landed.tails if landed else (),
+            reserve=int(into is not None),
+            seizes=True,
         )
+        return Placement(change, [key], counted)
 
-    async def _tails(self, upload: Upload) -> list[Extent]:
-        if not upload.offset:
-            return []
-        kept = self._kept.tails(upload)
-        return await self._metadata.extents(upload.id, ExtentKind.TAIL) if kept is None else kept
-
-    def _keep(self, upload: Upload, pieces: Sequence[bytes], tails: list[Extent]) -> None:
+    def _keep(self, upload: Upload, stretch: Stretch, pieces: Sequence[bytes], tail: Extent) -> None:
         """Leave the last tail's bytes in memory, behind those that are there already."""
-        base = tails[0].start
-        kept = self._kept.take(upload.id)
-        if kept is None or kept.base != base or kept.end != upload.offset:
-            kept = Stretch(base, upload.offset, upload.offset)
-        kept.pieces += pieces
-        kept.end, kept.tails, kept.epoch = tails[-1].end, tails, upload.epoch + 1
-        self._kept.put(upload.id, kept)
+        self._kept.take(upload.id)
+        stretch.pieces += pieces
+        stretch.end, stretch.tails, stretch.epoch = tail.end, [*stretch.tails, tail], upload.epoch + 1
+
+    async def settle(self, upload_id: str) -> None:
+        """Have the part counted that is made beside requests."""
+        await self._gatherer.settle(upload_id)
+
+    async def close(self) -> None:
+        """End what is gathered."""
+        await self._gatherer.close()
 
     async def refresh(self, upload: Upload) -> None:
         """Make a piece of the multipart upload, which is too old."""

@@ -59,6 +59,12 @@ class SegmentLayout:
             ),
         )
 
+    async def settle(self, upload_id: str) -> None:
+        """Do nothing: nothing goes on beside requests."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
     async def _append(self, upload: Upload, pieces: Sequence[bytes], name: str, change: Change) -> Placement | None:
         """Append to the newest segment, which stays held until the change is committed."""
         last = await self._newest(upload) if upload.offset else None
@@ -73,7 +79,7 @@ class SegmentLayout:
             raise
         grown = Extent(ExtentKind.SEGMENT, start, change.reached - start, key)
         change = replace(change, add=[grown], remove=[last] if last else [])
-        return Placement(change, [] if last else [key], counted=lambda: self._remember(upload, grown), done=segment.close)
+        return Placement(change, [] if last else [key], counted=lambda _: self._remember(upload, grown), done=segment.close)
 
     async def _newest(self, upload: Upload) -> Extent | None:
         known = self._tips.get(upload.id)

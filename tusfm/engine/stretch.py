@@ -78,10 +78,10 @@ class Kept:
         self._budget.used += stretch.held + ENTRY_BYTES
         self._budget.keep(upload_id, lambda: self._drop(upload_id))
 
-    def tails(self, upload: Upload) -> list[Extent] | None:
-        """Return an upload's tails, if its row's epoch tells that nobody has written since they were kept."""
+    def of(self, upload: Upload) -> Stretch | None:
+        """Return an upload's stretch, if its row's epoch tells that nobody has written since it was kept."""
         kept = self._stretches.get(upload.id)
-        return kept.tails if kept and (kept.epoch, kept.end) == (upload.epoch, upload.offset) else None
+        return kept if kept and (kept.epoch, kept.end) == (upload.epoch, upload.offset) else None
 
     def take(self, upload_id: str) -> Stretch | None:
         """Hand the bytes over, or nothing."""

@@ -87,6 +87,10 @@ class Uploads:
             raise NotFound
         await self._end(upload)
 
+    async def close(self) -> None:
+        """End what goes on beside requests."""
+        await self._layout.close()
+
     async def _end(self, upload: Upload, *, finished: bool = True) -> None:
         upload_id = upload.id
         message = event(

@@ -148,7 +148,7 @@ class Placement:
 
     change: Change
     keys: Sequence[str] = ()
-    counted: Callable[[], None] = lambda: None
+    counted: Callable[[Position], None] = lambda _: None
     done: Callable[[], Awaitable[None]] | None = None
 
 
@@ -181,6 +181,12 @@ class Layout(Protocol):
         *total* is the upload's length as it will be. The commit of the change seizes the next epoch, which the keys bear
         already, with a random part: two may try at once.
         """
+
+    async def settle(self, upload_id: str) -> None:
+        """Before a claim: end what goes on in this process beside requests, which the claim would make vain."""
+
+    async def close(self) -> None:
+        """End all that goes on beside requests."""
 
     async def refresh(self, upload: Upload) -> None:
         """Do for an idle upload, whose epoch the caller has raised, what its age asks for."""
