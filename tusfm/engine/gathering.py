@@ -23,7 +23,9 @@ from tusfm.engine.writing import Change, Position
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import MultipartStorage
 
-QUIET_SECONDS = 1.0  # after it landed a part waits so long for the commit of a PATCH that follows
+QUIET_SECONDS = (
+    10.0  # so long a part that landed waits for the commit of a PATCH that follows; a slow one must not lose to it
+)
 
 log = logging.getLogger(__name__)
 
