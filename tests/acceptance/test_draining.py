@@ -24,7 +24,7 @@ async def test_a_running_patch_is_checkpointed_and_answered_503(server: ServerPr
         url = await client.made(size + 10)
         async with client.raw() as raw:
             await raw.send(patch_head(path_of(url), 0, size + 10) + b"a" * size)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             ending = asyncio.create_task(stopping(server))
             answer = await raw.answer()
             assert (answer.status, answer.headers["Retry-After"], answer.headers["Connection"]) == (503, "1", "close")
@@ -43,7 +43,7 @@ async def test_a_creation_with_its_body_is_answered_201_with_its_offset(server: 
                 patch_head("/files/", 0, 5000).replace(b"PATCH", b"POST").replace(b"Upload-Offset: 0", b"Upload-Length: 5000")
             )
             await raw.send(head + b"c" * 2000)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             ending = asyncio.create_task(stopping(server))
             answer = await raw.answer()
         assert (answer.status, answer.offset) == (201, 2000)
@@ -71,7 +71,7 @@ async def test_a_download_may_end_before_the_server_does(server: ServerProcess, 
             await raw.send(request("GET", path_of(url), {**VERSION, "Connection": "close"}))
             got = await raw.reader.readexactly(100_000)
             ending = asyncio.create_task(stopping(server))
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             got += await raw.reader.read()
         assert got.partition(b"\r\n\r\n")[2] == data
         assert await ending == 0

@@ -175,7 +175,7 @@ async def test_u2_a_final_fails_with_its_partial(client: Client) -> None:
 
 async def test_u2_a_final_fails_when_its_partial_expires(fresh: Start) -> None:
     """U2, N7: the same when it expires; a finished partial that an unfinished final uses does not expire."""
-    server = fresh(TUSFM_EXPIRE_AFTER="2", TUSFM_SWEEP_EVERY="0.2")
+    server = fresh(TUSFM_EXPIRE_AFTER="3", TUSFM_SWEEP_EVERY="0.2")
     async with Client(server.urls) as client:
         unused, used, running = (
             await partial(client, b"a"),
@@ -184,12 +184,12 @@ async def test_u2_a_final_fails_when_its_partial_expires(fresh: Start) -> None:
         )
         url = (await client.ask("POST", headers=final(used, running))).location
         for offset in range(3):
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(1.2)
             assert (await client.patch(running, offset, b"x")).status == 204
         assert (await client.head(unused)).status == 404
         assert (await client.head(used)).status == 200
         assert (await client.head(url)).status == 200
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(3.5)
         assert [(await client.head(one)).status for one in (running, url)] == [404, 404]
 
 

@@ -147,7 +147,7 @@ async def test_g11_all_that_arrived_of_a_broken_patch_is_kept(client: Client, si
     async with client.raw() as raw:
         await raw.send(patch_head(path_of(url), 0, size + 10) + b"y" * size)
         if reset:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             raw.reset()
         else:
             raw.writer.write_eof()

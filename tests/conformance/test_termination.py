@@ -35,7 +35,7 @@ async def test_x4_delete_ends_a_running_patch(fresh: Start, size: int) -> None:
         url = await client.made(size)
         async with client.raw() as raw:
             await raw.send(patch_head(path_of(url), 0, size) + b"x" * (size - 10))
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             assert (await client.ask("DELETE", url)).status == 204
             assert await raw.closed()
         assert (await client.head(url)).status == 404
