@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from tests.simulation.invariants import Model
 from tests.simulation.world import NoAnswer, World
-from tusfm.domain.errors import NotFinished, NotFound, Unavailable
+from tusfm.domain.errors import BytesLost, NotFinished, NotFound, Unavailable
 from tusfm.domain.upload import Role
 from tusfm.wiring import Engine
 
@@ -92,5 +92,5 @@ class Client:
                 return await self.until_answered(whole)
             except NotFinished:
                 await self.pause(3)
-            except NotFound:
+            except (NotFound, BytesLost):  # it may be deleted while it is read
                 raise self.gone(model) from None

@@ -107,6 +107,8 @@ class World:
         self.seed = seed
         self.random = Random(seed)
         self.settings = scale.settings(self.random)
+        self.alone_seconds = scale.DAY / 4
+        """How long all processes may still stand still: storages abort multipart uploads of a day, served or not."""
         self.loop = SeededLoop(Random(seed + 1), shuffled=self.random.random() < 0.7)
         self.outside = contextvars.copy_context()
         self.tables = Tables(lambda: BEGAN + self.loop.now, statements)
@@ -195,6 +197,9 @@ class World:
         if process.frozen or process.lost or self.calm:
             return
         seconds = self.weather.long() if seconds is None else seconds
+        if not any(one.answers for one in self.servers if one is not process):
+            seconds = min(seconds, self.alone_seconds)
+            self.alone_seconds -= seconds
         self.say(process.name, f"stands still for {seconds:.1f} s")
         process.frozen = True
         self.at(seconds, lambda: self.thaw(process))
