@@ -69,7 +69,7 @@ class PartLayout:
         reached = upload.offset + size
         name = f"{upload.epoch + 1}-{secrets.token_hex(4)}"
         if reached == total:
-            if upload.offset or upload.multipart:
+            if upload.offset or upload.object_key:
                 return None
             key = f"files/{upload.id}/{name}"
             await self._storage.put(key, pieces)

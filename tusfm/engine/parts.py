@@ -331,8 +331,8 @@ class PartWriter:
             await self._storage.delete([*tails, *trash])
 
     async def _end(self, length: int | None) -> None:
-        """The upload is whole: its last part, or one object when it has no parts."""
-        if self._stretch.base == 0 and self._multiparts.name is None and not self._landed:
+        """The upload is whole: its last part, or one object when nothing was ever sent as a part, not even in vain."""
+        if self._stretch.base == 0 and not self._multiparts.key and not self._landed:
             await self._one_shot(length)
             return
         await self._send_all(1)
