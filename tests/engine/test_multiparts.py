@@ -114,6 +114,25 @@ async def test_a_checksum_may_come_out_wrong_after_it(tmp_path: Path, before: in
         assert await content(engine, made.id, size + 5) == b"x" * before + data + b"12345"
 
 
+@pytest.mark.parametrize("size", [KIB, PART // 4])
+async def test_a_piece_of_which_nothing_counts_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """An upload whose bytes fit into one object leaves none of the request before, whose checksum was wrong in the end."""
+    monkeypatch.setattr(part_layout.PartLayout, "small", 4 * KIB)
+    storage = hasty_storage()
+    data = b"r" * size
+    async with engine_on(storage, tmp_path) as engine:
+        made = await engine.uploads.create(Creation(length=None))
+        body = TricklingBody([b"w" * PART, *[b"w"] * 14], size=PART + 14)
+        with pytest.raises(ChecksumMismatch):
+            await engine.uploads.append(Append(id=made.id, offset=0, body=body, checksum=Checksum("sha1", bytes(20))))
+        assert storage.calls.count("complete") == 1
+        await engine.uploads.append(Append(id=made.id, offset=0, length=size, body=PlayedBody([data], size=size)))
+        assert await content(engine, made.id, size) == data
+        async with asyncio.timeout(60):
+            while len([key for key in storage.objects if "marker" not in key]) > 1:
+                await asyncio.sleep(0.05)
+
+
 async def test_a_piece_that_is_longer_than_what_counts_is_cut(tmp_path: Path) -> None:
     """The only piece of a finished upload may hold bytes of a body that did not count: they are not in the file."""
     storage = hasty_storage()

@@ -67,11 +67,10 @@ class PartLayout:
         """Put a whole file as its object, and a few bytes of a longer one as a tail; parts need a claim."""
         size = sum(map(len, pieces))
         reached = upload.offset + size
-        name = f"{upload.epoch + 1}-{secrets.token_hex(4)}"
         if reached == total:
             if upload.offset or upload.object_key:
                 return None
-            key = f"files/{upload.id}/{name}"
+            key = f"files/{upload.id}/{upload.epoch + 1}-{secrets.token_hex(4)}"
             await self._storage.put(key, pieces)
             return Placement(Change(reached=reached, state=State.AVAILABLE, object_key=key, seizes=True), [key])
         stretch = await self._open(upload)
@@ -134,18 +133,19 @@ class PartLayout:
         await turn(self._storage, self._metadata, upload, ())
 
     async def assemble(self, upload: Upload) -> Assembled:
-        """Complete the upload's only multipart upload, or compose the pieces of several."""
-        pieces = [one for one in await self._metadata.extents(upload.id, ExtentKind.PIECE) if one.length]
+        """Complete the upload's only multipart upload, or compose the pieces of several; one may have nothing that counts."""
+        found = await self._metadata.extents(upload.id, ExtentKind.PIECE)
         parts = await self._metadata.extents(upload.id, ExtentKind.PART)
         size: int | None = None
         if parts:
             multipart = None if _composes(upload) else upload.multipart  # it was completed before the composition began
             size = await complete(self._storage, parts[0].key, multipart, parts)
-            pieces.append(piece_of(parts))
+            found.append(piece_of(parts))
+        pieces, vain = [one for one in found if one.length], [one.key for one in found if not one.length]
         if len(pieces) == 1 and pieces[0].length == (size or await self._storage.size(pieces[0].key)):
-            return Assembled(pieces[0].key)
+            return Assembled(pieces[0].key, vain)
         key = await self.compose(upload, [Source(piece.key, 0, piece.length) for piece in pieces])
-        return Assembled(key, [piece.key for piece in pieces])
+        return Assembled(key, [piece.key for piece in found])
 
     async def compose(self, upload: Upload, sources: Sequence[Source]) -> str:
         """Copy the sources into one object inside the storage, going on where a holder of the lease before left off."""
