@@ -79,7 +79,7 @@ async def test_a_download_may_end_before_the_server_does(server: ServerProcess, 
 
 async def unready(balancer: Raw) -> Answer:
     """Ask until the answer is no."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         while True:
             await balancer.send(request("GET", "/readyz", {}))
             answer = await balancer.answer()

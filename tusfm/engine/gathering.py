@@ -23,9 +23,7 @@ from tusfm.engine.writing import Change, Position
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import MultipartStorage
 
-QUIET_SECONDS = (
-    10.0  # so long a part that landed waits for the commit of a PATCH that follows; a slow one must not lose to it
-)
+QUIET_SECONDS = 10.0  # a part that landed waits so long for the commit of a PATCH, and a slow one must not lose to it
 
 log = logging.getLogger(__name__)
 
