@@ -1,6 +1,7 @@
 """The command line: which words there are, and how each ends."""
 
 import argparse
+import errno
 import logging
 import os
 import signal
@@ -14,12 +15,35 @@ from tusfm.commands.outcome import FAILED, MISUSED, Stop
 from tusfm.settings import BadSetting, Settings, load, unknown
 
 ENV_FILE = ".env"
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 log = logging.getLogger("tusfm")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; whatever goes wrong is a sentence on standard error and an exit status."""
+    try:
+        try:
+            _run(arguments)
+        finally:
+            if sys.stdout is not None:  # it is None where the command was started without one
+                sys.stdout.flush()  # while a failure can still be told
+    except BrokenPipeError:
+        _hush()  # whoever read it has enough
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        _hush()
+        print(f"tusfm: The output cannot be written: {error.strerror}.", file=sys.stderr)
+        sys.exit(FAILED)
+
+
+def _hush() -> None:
+    """Throw away what is still to be written, or Python tells of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and options.run is not worker.run:
@@ -33,8 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(MISUSED if isinstance(error, BadSetting) else FAILED)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

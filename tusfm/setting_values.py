@@ -29,6 +29,14 @@ def optional(value: str) -> str | None:
     return value or None
 
 
+def required(value: str) -> str:
+    """Take it as it is, unless it is empty."""
+    if not value:
+        msg = "must not be empty"
+        raise ValueError(msg)
+    return value
+
+
 def whole(value: str) -> int:
     """Read a whole number, 0 or more."""
     if not (value.isascii() and value.isdigit() and len(value) <= len(str(MOST_NUMBER)) and int(value) <= MOST_NUMBER):

@@ -27,7 +27,7 @@ def _setting(name: str, default: str, read: Callable[[str], Any], meaning: str, 
 class Settings:
     """Everything that can be set, read and checked; sizes in bytes, times in seconds."""
 
-    data_dir: str = _setting("TUSFM_DATA_DIR", "./data", read.text, "embedded stack: the SQLite file and the files")
+    data_dir: str = _setting("TUSFM_DATA_DIR", "./data", read.required, "embedded stack: the SQLite file and the files")
     max_size: int | None = _setting("TUSFM_MAX_SIZE", "", read.size, "bytes of one upload; empty: no limit")
     expire_after: float = _setting("TUSFM_EXPIRE_AFTER", "86400", read.seconds, "seconds after the last byte; 0: never")
     sweep_every: float = _setting("TUSFM_SWEEP_EVERY", "300", read.more_seconds, "seconds between sweeps")
@@ -108,12 +108,12 @@ class Settings:
     )
     mysql_host: str | None = _setting("MYSQL_HOST", "", read.host, "MySQL or MariaDB instead of SQLite")
     mysql_port: int = _setting("MYSQL_PORT", "3306", read.port, "its port")
-    mysql_user: str = _setting("MYSQL_USER", "root", read.text, "who we are to it")
+    mysql_user: str = _setting("MYSQL_USER", "root", read.required, "who we are to it")
     mysql_password: str = _setting("MYSQL_PASSWORD", "", read.text, "the user's password", secret=True)
     mysql_root_password: str = _setting(
         "MYSQL_ROOT_PASSWORD", "", read.text, "used when the user is root, or has no password", secret=True
     )
-    mysql_database: str = _setting("MYSQL_DATABASE", "filemanager", read.text, "the database's name")
+    mysql_database: str = _setting("MYSQL_DATABASE", "filemanager", read.required, "the database's name")
     mysql_pool: int = _setting("TUSFM_MYSQL_POOL", "10", read.positive, "connections to MySQL that one process holds at most")
     minio_endpoint: str | None = _setting(
         "MINIO_ENDPOINT", "", read.endpoint, "MinIO or any S3 instead of a directory: host:port, or a URL"

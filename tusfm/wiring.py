@@ -307,7 +307,8 @@ def migrate(settings: Settings, told: Callable[[int], None] = lambda _: None) ->
     """
     from tusfm.adapters.migration import migrate as run  # noqa: PLC0415  Alembic is needed here only, and is slow to load
 
-    _make_data_dir(settings)
+    if settings.mysql_host is None:
+        _make_data_dir(settings)
     try:
         return run(database_url(settings), told)
     except Unavailable as error:

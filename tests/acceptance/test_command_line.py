@@ -52,6 +52,7 @@ def test_the_version(tmp_path: Path) -> None:
         (["serve"], {"TUSFM_MAX_SIZE": "lots"}, 2, "TUSFM_MAX_SIZE must be a whole number"),
         (["serve", "--port", "0"], {"TUSFM_DATA_DIR": "/proc/nowhere"}, 1, "TUSFM_DATA_DIR /proc/nowhere cannot be made"),
         (["migrate"], {"TUSFM_DATA_DIR": "/proc/nowhere"}, 1, "cannot be made"),
+        (["serve"], {"TUSFM_DATA_DIR": " "}, 2, "TUSFM_DATA_DIR must not be empty"),
         (["worker"], {}, 1, "no worker is needed"),
         (["--env-file", "missing.env", "check"], {}, 2, "missing.env cannot be read"),
         (["sweep"], {}, 1, "run 'tusfm migrate'"),
@@ -76,6 +77,23 @@ def test_errors_are_sentences(
     """What goes wrong is one sentence on standard error, and a status that is not 0."""
     done = run(tmp_path, *arguments, **settings)
     assert (done.returncode, words in said(done)) == (status, True), done.stderr
+
+
+def test_output_that_cannot_be_written(tmp_path: Path) -> None:
+    """A full disk below standard output is a sentence and a status; a reader who has enough is neither."""
+    command = [str(TUSFM), "check", "--settings"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=ENVIRON, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, said(done)) == (1, "tusfm: The output cannot be written: No space left on device.")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=ENVIRON, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, said(done)) == (0, "")
 
 
 def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
