@@ -27,7 +27,7 @@ ENDS = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gaug
 def names() -> dict[str, set[str]]:
     """Return every figure that a server has, with the names of its series."""
     metrics = Metrics()
-    metrics.stands(Standing(requests=0, memory=0, budget=0, late=0))
+    metrics.stands(Standing(requests=0, memory=0, budget=1, late=0))
     page = Page(metrics, SqlMetadata("sqlite:///nowhere", "test"))
     page._census = Census(uploads=dict.fromkeys(State, 0), failing=0, messages=0, oldest=0)
     return {one.name: {one.name + end for end in ENDS[one.type]} for one in metrics.registry.collect()}
