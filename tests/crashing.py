@@ -1,14 +1,16 @@
-"""A process that is killed at the Nth point at which bytes, names or rows are written.
+"""Processes that are killed at the Nth point at which bytes, names or rows are written.
 
-    python -m tests.crashing FOLDER N
+    python -m tests.crashing
 
-It runs a fixed story on the engine, and says on its output what was acknowledged. Every write, sync, truncation, rename and
-unlink, and every COMMIT, is a point, once before and once after it. With N = 0 it runs to the end and says how many
-points there are.
+Each line of its input, a folder and N, makes a process that runs a fixed story on the engine and says on the output what was
+acknowledged; how the process ended is the last line. Every write, sync, truncation, rename and unlink, and every COMMIT, is a
+point, once before and once after it. With N = 0 the story runs to its end and says how many points there are.
+The processes are forked, since each would spend most of its time on imports.
 """
 
 import asyncio
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable
@@ -23,13 +25,8 @@ from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
 
 CALLS = ("pwritev", "fdatasync", "fsync", "ftruncate", "rename", "unlink", "copy_file_range")
-LENGTH = 3_300_000
+LARGE = random.Random(0).randbytes(3_300_000)
 SMALL = b"small file"
-
-
-def source(size: int) -> bytes:
-    """Make the file of the story."""
-    return bytes((position * 31 + position // 253) & 0xFF for position in range(size))
 
 
 class Killer:
@@ -72,18 +69,17 @@ def say(*words: object) -> None:
 
 async def story(folder: Path, killer: Killer) -> None:
     """Upload by small and large PATCHes, broken ones and takeovers; a small file at once; a final of two partials; delete."""
-    data = source(LENGTH)
     async with running({"TUSFM_DATA_DIR": str(folder)}) as engine:
         killer.arm()
         uploads = engine.uploads
         small = await uploads.create(Creation(length=len(SMALL), body=PlayedBody([SMALL], size=len(SMALL))))
         say("small", small.id, small.offset)
-        made = await uploads.create(Creation(length=LENGTH))
+        made = await uploads.create(Creation(length=len(LARGE)))
         say("large", made.id, 0)
         offset = 0
         for size, end in ((100, "well"), (200_000, "well"), (1_400_000, "broken"), (1_100_000, "well"), (50, "broken")):
             body = PlayedBody(
-                pieces_of(data[offset : offset + size], 65_536),
+                pieces_of(LARGE[offset : offset + size], 65_536),
                 size=size if end == "well" else size + 1,
                 end=end,
             )
@@ -92,20 +88,20 @@ async def story(folder: Path, killer: Killer) -> None:
             except Exception:  # noqa: BLE001  a body that broke off
                 offset = (await uploads.status(made.id)).offset
             say("large", made.id, offset)
-        rest = data[offset:]
+        rest = LARGE[offset:]
         await uploads.append(Append(id=made.id, offset=offset, body=PlayedBody([rest], size=len(rest))))
-        say("large", made.id, LENGTH)
+        say("large", made.id, len(LARGE))
         await uploads.open(made.id)
-        await concatenate(engine.uploads, data)
+        await concatenate(engine.uploads)
         await uploads.terminate(small.id)
         say("deleted", small.id, 0)
 
 
-async def concatenate(uploads: Any, data: bytes) -> None:
+async def concatenate(uploads: Any) -> None:
     """Make a final of two partials."""
     ids = []
     for start, end in ((0, 1000), (1000, 1_500_000)):
-        body = PlayedBody(pieces_of(data[start:end], 65_536), size=end - start)
+        body = PlayedBody(pieces_of(LARGE[start:end], 65_536), size=end - start)
         partial = await uploads.create(Creation(length=end - start, role=Role.PARTIAL, concat="partial", body=body))
         say("partial", partial.id, partial.offset)
         ids.append(partial.id)
@@ -114,11 +110,23 @@ async def concatenate(uploads: Any, data: bytes) -> None:
     await uploads.open(final.id)
 
 
+def run(folder: Path, at: int) -> None:
+    """Run the story in a process of its own, and say how that ended."""
+    child = os.fork()
+    if child == 0:
+        killer = Killer(at)
+        asyncio.run(story(folder, killer))
+        say("points", "-", killer.count)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    say("ended", "-", os.waitstatus_to_exitcode(status))
+
+
 def main() -> None:
-    """Run the story."""
-    killer = Killer(int(sys.argv[2]))
-    asyncio.run(story(Path(sys.argv[1]), killer))
-    say("points", "-", killer.count)
+    """Run the story as often as is asked."""
+    for line in sys.stdin:
+        folder, _, at = line.rpartition(" ")
+        run(Path(folder), int(at))
 
 
 if __name__ == "__main__":
