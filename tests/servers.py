@@ -1,26 +1,43 @@
 """A server process as a test starts it: by its command line, in a directory of its own."""
 
+import contextlib
+import itertools
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
+WORKERS = 8  # that have ports of their own
 OURS = ("TUSFM_", "MYSQL_", "MINIO_", "RABBITMQ_", "AWS_")  # of settings
 
 
+def _ports() -> Iterator[int]:
+    """Go round the ports of this worker of a run, from anywhere; the kernel gives none of them to outgoing connections."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = range(11_000 + worker % WORKERS * 2_500, 13_500 + worker % WORKERS * 2_500)
+    start = secrets.randbelow(len(share))
+    return itertools.cycle([*share[start:], *share[:start]])
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """Find a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a loopback port on which nobody listens, and which no other test will be given meanwhile."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 class CommandProcess:
