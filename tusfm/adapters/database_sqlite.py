@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,6 +69,7 @@ class Sqlite:
         self._reader = self._engine()
         self._open: dict[tuple[Engine, int], Connection] = {}
         self._queue: deque[_Write] = deque()
+        self._call: Future[None] | None = None  # the newest, to the writing thread
 
     def _engine(self) -> Engine:
         engine = create_engine(
@@ -100,7 +101,8 @@ class Sqlite:
         loop = asyncio.get_running_loop()
         waiting = _Write(work, seen, time.monotonic() + BUSY_SECONDS, loop.create_future())
         self._queue.append(waiting)
-        self._writing.submit(self._write_waiting, loop)
+        if self._call is None or self._call.running() or self._call.done():  # else it has not looked at the queue yet
+            self._call = self._writing.submit(self._write_waiting, loop)
         result: T = await waiting.told
         return result
 
@@ -135,11 +137,12 @@ class Sqlite:
         return connection
 
     def _write_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Write what has queued up to now; each that queues calls this once, so most find nothing left."""
-        queued = [self._queue.popleft() for _ in range(min(TOGETHER, len(self._queue)))]
-        group = [one for one in queued if not one.told.cancelled()]
-        if group:
-            self._write(group, loop)
+        """Write until nothing is left; who queues from now on calls this again, and may find that it was done."""
+        while self._queue:
+            queued = [self._queue.popleft() for _ in range(min(TOGETHER, len(self._queue)))]
+            group = [one for one in queued if not one.told.cancelled()]
+            if group:
+                self._write(group, loop)
 
     def _write(self, group: Sequence[_Write], loop: asyncio.AbstractEventLoop) -> None:
         try:
