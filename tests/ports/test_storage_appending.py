@@ -27,11 +27,13 @@ class TestAppending:
         """Uncommitted bytes of a writer before are cut off by the next write, and not before it."""
         key = f"work/{new_id()}/s/1"
         segment = await appending.open(key, 0)
-        await segment.write([b"abcUNCOMMITTED"], sync=True)
+        await segment.write([b"abcUNCOMMITTED"])
+        await segment.sync()
         await segment.close()
         segment = await appending.open(key, 3)
         assert await appending.size(key) == 14
-        await segment.write([b"d"], sync=True)
+        await segment.write([b"d"])
+        await segment.sync()
         await segment.close()
         assert await appending.size(key) == 4
 
@@ -42,8 +44,18 @@ class TestAppending:
             segment = await appending.open(key, length)
             assert segment.untouched is untouched
             if untouched:
-                await segment.write([b"abc"], sync=True)
+                await segment.write([b"abc"])
+                await segment.sync()
             await segment.close()
+
+    async def test_bytes_come_with_the_opening_where_nothing_has_to_be_looked_at(self, appending: AppendingStorage) -> None:
+        """They are stored behind a segment that is new or ends where its writer thinks; else they are left to the caller."""
+        key = f"work/{new_id()}/s/1"
+        for length, size in ((0, 3), (3, 6), (3, 6), (6, 9)):
+            segment = await appending.open(key, length, [b"a", b"bc"])
+            await segment.close()
+            assert await appending.size(key) == size
+        assert await content(appending, key, 0, 9) == b"abcabcabc"
 
     async def test_a_held_segment_is_busy(self, appending: AppendingStorage) -> None:
         """Nobody opens a segment while another holds it; closing lets it go, twice is once."""
@@ -61,7 +73,8 @@ class TestAppending:
         with pytest.raises(BytesLost):
             await appending.open(key, 1)
         segment = await appending.open(key, 0)
-        await segment.write([b"abc"], sync=True)
+        await segment.write([b"abc"])
+        await segment.sync()
         await segment.close()
         with pytest.raises(BytesLost):
             await appending.open(key, 4)
@@ -73,7 +86,8 @@ class TestAppending:
         for number, part in enumerate(parts, 1):
             key = f"work/{upload_id}/s/{number}"
             segment = await storage.open(key, 0)
-            await segment.write([part, b"LATE"], sync=True)
+            await segment.write([part, b"LATE"])
+            await segment.sync()
             await segment.close()
             found.append(Source(key, 0, len(part)))
         return found
@@ -93,7 +107,8 @@ class TestAppending:
         found, key = await self.segments(appending, b"abc", b"def"), file_key()
         frozen = await appending.open(found[0].key, 3)
         await appending.join(found, key)
-        await frozen.write([b"woken up"], sync=True)
+        await frozen.write([b"woken up"])
+        await frozen.sync()
         await frozen.close()
         assert await content(appending, key, 0, 6) == b"abcdef"
         assert await appending.size(key) == 6

@@ -165,23 +165,24 @@ class LocalStorage:
             msg = "the storage directory does not give back what was written"
             raise StorageUnavailable(msg)
 
-    async def open(self, key: str, length: int) -> "LocalSegment":
-        """Take hold of a segment."""
+    async def open(self, key: str, length: int, pieces: Pieces = ()) -> "LocalSegment":
+        """Take hold of a segment, and write."""
         path = self.path(key)
 
-        def work() -> tuple[int, bool]:
+        def work() -> LocalSegment:
             with files.told("opening a segment"):
                 fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if length else os.O_CREAT), 0o640)
                 try:
                     files.hold(fd)
-                    _require(fd, length)
-                    return fd, _untouched(fd, path, length)
+                    segment = LocalSegment(self._run, fd, path, length, untouched=_untouched(fd, path, length))
+                    if pieces and (segment.untouched or not length):
+                        segment.store(pieces)
                 except BaseException:
                     os.close(fd)
                     raise
+                return segment
 
-        fd, untouched = await self._run(work)
-        return LocalSegment(self._run, fd, path, length, untouched=untouched)
+        return await self._run(work)
 
     async def join(self, segments: Sequence[Source], key: str) -> None:
         """Make the object of its segments: the later ones are appended to the first, which is then renamed."""
@@ -224,19 +225,23 @@ class LocalSegment:
         self._fd: int | None = fd
         self._path = path
         self._position = length
-        self._cut = False
+        self._cut = untouched
         self._named = length > 0
 
-    async def write(self, pieces: Pieces, *, sync: bool = False) -> None:
-        """Append, and sync if asked to."""
+    async def write(self, pieces: Pieces) -> None:
+        """Append."""
 
         def work() -> None:
             with files.told("storing bytes"):
                 self._write(pieces)
-                if sync:
-                    self._sync()
 
         await self._run(work)  # type: ignore[misc]
+
+    def store(self, pieces: Pieces) -> None:
+        """Append and sync, in the caller's thread."""
+        with files.told("storing bytes"):
+            self._write(pieces)
+            self._sync()
 
     def _write(self, pieces: Pieces) -> None:
         assert self._fd is not None
@@ -282,15 +287,17 @@ def _names(folder: Path) -> list[str]:
         return sorted(os.listdir(folder)) if folder.is_dir() else []
 
 
-def _require(fd: int, length: int) -> None:
-    if os.fstat(fd).st_size < length:
+def _require(fd: int, length: int) -> os.stat_result:
+    held = os.fstat(fd)
+    if held.st_size < length:
         msg = "a segment has fewer bytes than were acknowledged"
         raise BytesLost(msg)
+    return held
 
 
 def _untouched(fd: int, path: str, length: int) -> bool:
-    """Tell whether a segment that is held has so many bytes, and its name: it may have been joined before the hold."""
-    held = os.fstat(fd)
+    """Tell whether a segment that is held has so many bytes and no more, and its name: it may have been joined before."""
+    held = _require(fd, length)
     try:
         return held.st_size == length and os.path.samestat(held, os.stat(path))
     except FileNotFoundError:

@@ -69,14 +69,10 @@ class SegmentLayout:
         """Append to the newest segment, which stays held until the change is committed."""
         last = await self._newest(upload) if upload.offset else None
         key, start = (last.key, last.start) if last else (f"work/{upload.id}/s/{name}", upload.offset)
-        segment = await (hold(self._storage, self._metadata, upload, last) if last else self._storage.open(key, 0))
+        held = hold(self._storage, self._metadata, upload, last, pieces) if last else self._storage.open(key, 0, pieces)
+        segment = await held
         if segment is None:
             return None
-        try:
-            await segment.write(pieces, sync=True)
-        except BaseException:
-            await segment.close()
-            raise
         grown = Extent(ExtentKind.SEGMENT, start, change.reached - start, key)
         change = replace(change, add=[grown], remove=[last] if last else [])
         return Placement(change, [] if last else [key], counted=lambda _: self._remember(upload, grown), done=segment.close)

@@ -8,6 +8,7 @@ segment there would take acknowledged bytes. So it looks at the row again before
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tusfm.domain.errors import Fenced, Interrupted, SegmentBusy, StorageFull, Unavailable
@@ -28,10 +29,15 @@ def segment_key(upload_id: str, epoch: int) -> str:
     return f"work/{upload_id}/s/{epoch}"
 
 
-async def hold(storage: AppendingStorage, metadata: Metadata, seen: Upload, last: Extent) -> Segment | None:
-    """Take hold of the newest segment for the epoch that *seen* has; None when another writer holds it. Fenced."""
+async def hold(
+    storage: AppendingStorage, metadata: Metadata, seen: Upload, last: Extent, pieces: Sequence[bytes] = ()
+) -> Segment | None:
+    """Take hold of the newest segment for the epoch that *seen* has, and append *pieces*, durable when this returns.
+
+    None when another writer holds it. Fenced.
+    """
     try:
-        segment = await storage.open(last.key, last.length)
+        segment = await storage.open(last.key, last.length, pieces)
     except SegmentBusy:
         return None
     if segment.untouched:
@@ -41,6 +47,9 @@ async def hold(storage: AppendingStorage, metadata: Metadata, seen: Upload, last
         if row is None or (row.epoch, row.offset) != (seen.epoch, seen.offset):
             msg = "Another request has taken over this upload."
             raise Fenced(msg)
+        if pieces:
+            await segment.write(pieces)
+            await segment.sync()
     except BaseException:
         await segment.close()
         raise

@@ -83,10 +83,10 @@ class Segment(Protocol):
     untouched: bool
     """Whether it ended, when it was taken hold of, where open was told, and was not joined."""
 
-    async def write(self, pieces: Pieces, *, sync: bool = False) -> None:
+    async def write(self, pieces: Pieces) -> None:
         """Append, the first time after cutting off what lies behind the length that open was given.
 
-        Not durable before sync, unless *sync* asks for both in one step.
+        Not durable before sync.
         """
 
     async def sync(self) -> None:
@@ -99,8 +99,10 @@ class Segment(Protocol):
 class AppendingStorage(Storage, Protocol):
     """A storage whose segments grow in place."""
 
-    async def open(self, key: str, length: int) -> Segment:
+    async def open(self, key: str, length: int, pieces: Pieces = ()) -> Segment:
         """Take hold of a segment, to append after its first *length* bytes; nothing is changed before the first write.
+
+        If it is new or *untouched*, *pieces* are appended and durable when this returns; else they are left to the caller.
 
         The caller looks at the row again between the two if the segment is not *untouched*: a length that was read before the
         hold may be an old one.
