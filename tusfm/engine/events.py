@@ -1,6 +1,7 @@
 """Messages that a change of state writes to the outbox."""
 
 import base64
+import random
 import uuid
 from enum import StrEnum
 
@@ -24,7 +25,7 @@ class Event(StrEnum):
 
 def event(kind: Event, upload_id: str, *, owner: str | None, header: str, offset: int, length: int | None) -> Message:
     """Describe a change as consumers see it: sizes in bytes, metadata decoded where it is text, base64 where it is not."""
-    name = str(uuid.uuid4())
+    name = _name()
     body: dict[str, object] = {
         "id": name,
         "type": kind.value,
@@ -39,7 +40,7 @@ def event(kind: Event, upload_id: str, *, owner: str | None, header: str, offset
 
 def finalize(upload_id: str) -> Message:
     """Ask whoever finalizes to finish the upload, or the finals that waited for it."""
-    return Message(id=str(uuid.uuid4()), kind=FINALIZE, upload_id=upload_id)
+    return Message(id=_name(), kind=FINALIZE, upload_id=upload_id)
 
 
 def completion(upload: Upload, size: int) -> tuple[Message, ...]:
@@ -62,3 +63,8 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return base64.b64encode(value).decode()
+
+
+def _name() -> str:
+    """Name a message: unique, and no secret that is worth a call to the kernel."""
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))

@@ -1,6 +1,6 @@
 """An upload on a storage that appends: segments, joined into the object."""
 
-import secrets
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ class SegmentLayout:
     async def place(self, upload: Upload, pieces: Sequence[bytes], total: int | None) -> Placement | None:
         """Put a whole file as its object, anything else at the end of the newest segment."""
         reached = upload.offset + sum(map(len, pieces))
-        name = f"{upload.epoch + 1}-{secrets.token_hex(4)}"
+        name = f"{upload.epoch + 1}-{random.getrandbits(32):08x}"
         if upload.offset == 0 and reached == total:
             key = f"files/{upload.id}/{name}"
             await self._storage.put(key, pieces)
