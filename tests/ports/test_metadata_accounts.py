@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from sqlalchemy import event
 from tests.ports.uploads import claim, made
 from tusfm.adapters.database_sqlite import Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
-from tusfm.adapters.migration import migrate
 from tusfm.domain.errors import DeploymentFull, OverQuota, OwnerFull, TooManyUnfinished, TooManyUploads
 from tusfm.domain.quotas import STEP_BYTES, Account, Charge, Quotas, judge, stepped
 from tusfm.domain.upload import Role, State, Upload, new_id
@@ -22,12 +20,10 @@ from tusfm.ports.metadata import Commit, NewUpload
 MANY = Quotas(owner_bytes=10**12)
 
 
-@pytest.fixture(params=["sqlite", "mysql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Make a migrated database on each server in turn; the simulation keeps no accounts."""
-    address = f"sqlite:///{tmp_path / 'tusfm.sqlite3'}" if request.param == "sqlite" else request.getfixturevalue("mysql_url")
-    migrate(address)
-    return str(address)
+@pytest.fixture(params=["migrated_sqlite", "empty_mysql"], ids=["sqlite", "mysql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Give an empty database on each server in turn; the simulation keeps no accounts."""
+    return str(request.getfixturevalue(request.param))
 
 
 @asynccontextmanager
