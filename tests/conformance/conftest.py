@@ -9,6 +9,9 @@ import pytest
 from tests.conformance.client import Client
 from tests.deployments import EMBEDDED, IN_TURN, PROCESSES, PRODUCTION, Deployment, Start, stack_of
 
+BY_REQUEST = pytest.mark.parametrize("arrangement", [EMBEDDED], indirect=True)
+"""For what depends on the request and the settings alone, and would start other servers on each stack."""
+
 
 @pytest.fixture(scope="session", params=[EMBEDDED, PRODUCTION, IN_TURN])
 def arrangement(request: pytest.FixtureRequest) -> str:

@@ -99,13 +99,13 @@ async def test_k5_a_mismatch_declares_no_length(client: Client) -> None:
         assert "Upload-Length" not in (await client.head(url)).headers
 
 
-@pytest.mark.parametrize("size", [10, 3_000_000])
-async def test_k7_a_mismatch_on_creation_creates_nothing(fresh: Start, size: int) -> None:
+async def test_k7_a_mismatch_on_creation_creates_nothing(fresh: Start) -> None:
     """K7: creation with upload is checked too; a mismatch is 460 and nothing is created."""
     server = fresh()
     async with Client(server.urls) as client:
-        headers = {"Upload-Length": str(size), **OCTETS}
-        wrong = await client.ask("POST", headers={**headers, "Upload-Checksum": digest("sha1", b"")}, body=noise(size))
-        assert (wrong.status, server.rows(), server.objects()) == (460, 0, {})
-        right = {**headers, "Upload-Checksum": digest("sha1", noise(size))}
-        assert (await client.ask("POST", headers=right, body=noise(size))).status == 201
+        for data in (noise(10), noise(3_000_000)):
+            wrong = {"Upload-Length": str(len(data)), **OCTETS, "Upload-Checksum": digest("sha1", b"")}
+            answer = await client.ask("POST", headers=wrong, body=data)
+            assert (answer.status, server.rows(), server.objects()) == (460, 0, {})
+        right = {**wrong, "Upload-Checksum": digest("sha1", data)}
+        assert (await client.ask("POST", headers=right, body=data)).status == 201

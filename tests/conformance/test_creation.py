@@ -126,15 +126,14 @@ async def test_w3_another_type_with_a_body_is_415_and_nothing_is_created(fresh: 
         assert (empty.status, chunked.status) == (201, 201)
 
 
-@pytest.mark.parametrize("size", [4, 3_000_000])
-@pytest.mark.parametrize("chunked", [False, True])
-async def test_w4_a_body_over_the_length_is_413_and_nothing_is_created(fresh: Start, size: int, chunked: bool) -> None:  # noqa: FBT001
-    """W4: nothing is created, and nothing is stored."""
+async def test_w4_a_body_over_the_length_is_413_and_nothing_is_created(fresh: Start) -> None:
+    """W4: nothing is created, and nothing is stored, of small and large bodies, chunked or not."""
     server = fresh()
     async with Client(server.urls) as client:
-        body = chunks(noise(size)) if chunked else noise(size)
-        answer = await client.ask("POST", headers={"Upload-Length": str(size - 1), **OCTETS}, body=body)
-    assert (answer.status, server.rows(), server.objects()) == (413, 0, {})
+        for data in (noise(4), noise(3_000_000)):
+            for body in (data, chunks(data)):
+                answer = await client.ask("POST", headers={"Upload-Length": str(len(data) - 1), **OCTETS}, body=body)
+                assert (answer.status, server.rows(), server.objects()) == (413, 0, {})
 
 
 async def test_w6_a_creation_that_breaks_off_leaves_an_upload(fresh: Start) -> None:
