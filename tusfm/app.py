@@ -14,8 +14,8 @@ from tusfm.ports.watching import Worker
 from tusfm.protocol.access import Access
 from tusfm.protocol.answers import answering, common_headers, dress, sentence
 from tusfm.protocol.documentation import Documentation
-from tusfm.protocol.kept import add_downloads
 from tusfm.protocol.metrics import add_metrics
+from tusfm.protocol.own_links import add_downloads
 from tusfm.protocol.page import add_page
 from tusfm.protocol.tus import operations as tus
 from tusfm.protocol.tus.handlers import Tus

@@ -68,11 +68,6 @@ class Proxy:
         toxic = {"type": "bandwidth", "stream": "upstream", "attributes": {"rate": kilobytes}}
         self._toxiproxy.ask("POST", f"/proxies/{self._name}/toxics", {"name": "narrow", **toxic})
 
-    def delay(self, milliseconds: int) -> None:
-        """Slow each answer down."""
-        toxic = {"type": "latency", "attributes": {"latency": milliseconds}}
-        self._toxiproxy.ask("POST", f"/proxies/{self._name}/toxics", {"name": "delay", **toxic})
-
 
 @contextlib.contextmanager
 def toxiproxy(folder: Path) -> Iterator[Toxiproxy | None]:

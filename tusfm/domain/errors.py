@@ -34,8 +34,7 @@
     │   ├── StorageUnavailable   the storage
     │   └── StorageFull          no room for the bytes
     ├── BytesLost                acknowledged bytes are gone from storage for good
-    ├── SegmentBusy              a segment is still held by whoever writes it
-    └── Misconfigured            a setting that cannot be read, or settings that do not go together
+    └── SegmentBusy              a segment is still held by whoever writes it
 
 No class here knows HTTP; each face has one table from these to its statuses.
 """
@@ -230,7 +229,3 @@ class BytesLost(TusfmError):
 
 class SegmentBusy(TusfmError):
     """Another open writer holds the segment; begin a new one."""
-
-
-class Misconfigured(TusfmError):
-    """One sentence that names the setting."""

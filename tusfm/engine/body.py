@@ -39,26 +39,3 @@ async def opening(body: Body, seconds: float) -> bytes:
     except TimeoutError as error:
         msg = f"The body brought nothing for {seconds:g} seconds."
         raise BodyBroken(msg) from error
-
-
-class NoBody:
-    """The body of a request that has none."""
-
-    size: int | None = 0
-
-    async def read(self) -> bytes:
-        """Return the end at once."""
-        return b""
-
-    def arrived(self) -> list[bytes]:
-        """Return nothing."""
-        return []
-
-    def pause(self) -> None:
-        """Do nothing."""
-
-    def resume(self) -> None:
-        """Do nothing."""
-
-    def cut(self) -> None:
-        """Do nothing."""

@@ -45,7 +45,7 @@ class Access:
             await self.owner(request, upload_id)
 
     async def reader(self, request: web.Request, upload_id: str) -> None:
-        """Let in who may read an upload: its owner, and whoever has a signed link. Unauthenticated, WrongLink, NotFound."""
+        """Let in who may read an upload: its owner, and whoever has a signed link. Unauthenticated, BadLink, NotFound."""
         query = request.query
         if self._authenticator is not None and SIGNATURE in query:
             await self._links.check(upload_id, query.get(EXPIRES, ""), query[SIGNATURE])
