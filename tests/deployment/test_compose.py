@@ -157,6 +157,15 @@ def test_a_file_goes_through_all_of_it(composed: Composed, tmp_path: Path) -> No
         assert sha256(f"{url}/files/{path}") == sha256(file)
 
 
+def test_the_balancer_can_read_its_file(tmp_path: Path) -> None:
+    """HAProxy finds no fault in it, Docker's names included, which are not resolved here."""
+    copy = tmp_path / "haproxy.cfg"
+    copy.write_text((ROOT / "deploy" / "haproxy.cfg").read_text().replace("maxconn 20000", "maxconn 200"))
+    *command, _ = SERVICES["balancer"]["command"]
+    done = subprocess.run([program(command[0]), "-c", *command[1:], copy], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_servers_health_check_is_the_images_own() -> None:
     """The file repeats what the image does, with its own times."""
     (line,) = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if "CMD [" in line and "urlopen" in line]
