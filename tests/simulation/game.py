@@ -47,20 +47,14 @@ async def _storm(world: World) -> None:
         elif strike == "abort":
             _abort(world)
         elif world.servers:
-            server = random.choice(world.servers)
+            server = random.choice([one for one in world.servers if one.requests] or world.servers)
             {"lose": world.lose, "stop": world.stop_server, "freeze": world.freeze}[strike](server)
 
 
 def _abort(world: World) -> None:
     """Abort a multipart upload from outside."""
     if world.shelf.unfinished and world.random.random() < 0.3:
-        name = world.random.choice(sorted(world.shelf.unfinished))
-        key = world.shelf.unfinished[name].key
-        world.say("", "somebody aborts the multipart upload of", key)
-        model = world.invariants.of(key.split("/")[1])
-        if model is not None:
-            model.robbed = True
-        del world.shelf.unfinished[name]
+        world.abort(world.random.choice(sorted(world.shelf.unfinished)))
 
 
 async def _aftermath(world: World) -> None:

@@ -19,7 +19,11 @@ OVERDUE = metadata_ending.OVERDUE
 END = metadata_ending.END
 FREE = metadata_ending.FREE_CONDITION
 COMMIT_WHERE = "AND epoch = :epoch AND upload_offset = :offset AND state = 'receiving'"
-SEIZING = ("epoch = epoch + :raised", "epoch = epoch")
+UNSEIZED: dict[str, object] = {
+    "tusfm.adapters.metadata_receiving:ReceivingSql.commit": without.commit_unseized,
+    "tusfm.engine.part_layout:PartLayout._keep": without.keep_unseized,
+    "tusfm.engine.gathering:Gatherer._commit": without.count_unseized,
+}
 BEGIN = metadata_receiving.BEGIN_MULTIPART
 UNDER_EPOCH = "AND epoch = :epoch "
 ONCE = " AND (multipart IS NULL OR multipart = :multipart)"
@@ -92,11 +96,10 @@ GUARDS = (
         (COMMIT_WHERE, COMMIT_WHERE.replace(" AND state = 'receiving'", "")),
         (END, END.replace("epoch = epoch + 1, ", "")),
     ),
-    _sql("a commit that seizes raises the epoch", SEIZING, covered="a commit checks the offset"),
-    _sql(
-        "a commit checks the offset, and one that seizes raises the epoch",
-        (COMMIT_WHERE, COMMIT_WHERE.replace("AND upload_offset = :offset ", "")),
-        SEIZING,
+    _step("a commit that seizes raises the epoch", UNSEIZED, covered="a commit checks the offset"),
+    Guard(
+        "a commit that seizes raises the epoch, and a commit checks the offset",
+        Mutation({COMMIT_WHERE: COMMIT_WHERE.replace("AND upload_offset = :offset ", "")}, UNSEIZED),
     ),
     _step(
         "an unknown commit keeps its objects, and is looked for",
@@ -106,6 +109,23 @@ GUARDS = (
     _step("parts count without a gap", {"tusfm.engine.parts:PartWriter._land": without.land_out_of_order}),
     _step("tails are deleted after the commit", {"tusfm.engine.parts:PartWriter._commit": without.delete_first}),
     _sql("part numbers are never used again", (CLAIM, CLAIM.replace("epoch = epoch + 1", "epoch = epoch + 1, " + NUMBERS))),
+    _step("a gathered part counts when it has landed", {"tusfm.engine.gathering:Gatherer.landed": without.of}),
+    _step(
+        "gathered tails are deleted after the commit", {"tusfm.engine.gathering:Gatherer.landed": without.landed_and_deleted}
+    ),
+    _step("a gathered part's number is reserved", {"tusfm.engine.part_layout:Change": without.unreserved}),
+    _step(
+        "what is gathered is of the stretch that was last written here",
+        {"tusfm.engine.gathering:Gatherer.of": without.of_any_stretch},
+    ),
+    _step("what memory keeps is of the row's epoch", {"tusfm.engine.stretch:Kept.of": without.kept_of_any_epoch}),
+    _step(
+        "a part is gathered when memory has all its bytes, and none before it is on its way",
+        {
+            "tusfm.engine.gathering:Gatherer.ready": without.always_ready,
+            "tusfm.engine.gathering:Gatherer.start": without.start_in_any_case,
+        },
+    ),
     _sql(
         "a multipart upload is recorded under the epoch",
         (BEGIN, BEGIN.replace(UNDER_EPOCH, "")),

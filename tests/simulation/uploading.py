@@ -1,6 +1,7 @@
 """Clients that upload: by requests of every shape; they break off, come again elsewhere, and race each other."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Sequence
 
@@ -17,6 +18,10 @@ from tusfm.engine.creating import Creation
 SIZES = (0, 1, 30, 100, 159, 161, 200, 320, 350, 700, 1500)
 LATER = (NoAnswer, Unavailable, Interrupted)
 """What a client answers by looking where it stands, and going on."""
+IN_VAIN = 0.15  # of requests that had no good answer: the client comes back to say nothing, and stays away
+IMPATIENT_SECONDS = (29.0, 37.0)  # about the time of the second look, after which an upload fails
+STRAYS = 0.1  # of requests of one that stays with a process
+ROBBED = 0.15  # of uploads that are being finished
 
 
 class Uploader(Client):
@@ -119,14 +124,27 @@ class Uploader(Client):
             try:
                 offset = await self._patch(model, offset, self._step(offset))
             except (*LATER, OffsetConflict, ChecksumMismatch):
+                if not self.world.calm and self.random.random() < IN_VAIN:
+                    await self._return_in_vain(model, offset)
                 await self.pause(3)
                 offset = await self.offset(model)
             except NotFound:
                 raise self.gone(model) from None
             if self.random.random() < 0.3:
                 await self.pause(8)
+        if not self.world.calm and self.random.random() < ROBBED:
+            self.world.rob(model)
         if self.role is Role.WHOLE:
             await self._read(model)
+
+    async def _return_in_vain(self, model: Model, offset: int) -> None:
+        """Take the upload over with requests that break off before their first byte, and stay away for a while."""
+        for _ in range(self.random.choice((1, 2))):
+            body = Stream(self.world, b"", announced=None, end="broken", slow=0)
+            append = Append(id=self.id_of(model), offset=offset, body=body)
+            with contextlib.suppress(NoAnswer, TusfmError):
+                await self._ask_to_append(append, None)
+        await asyncio.sleep(self.world.weather.long())
 
     def _server(self) -> Server | None:
         """Return the process that the bytes go to; None: to any."""
@@ -151,7 +169,7 @@ class Uploader(Client):
             body=body,
         )
         try:
-            progress = await self.world.ask(lambda engine: engine.uploads.append(append), self.patience(), self._server())
+            progress = await self._ask_to_append(append, self._server())
         except OffsetConflict as error:
             self.told(model, error.offset, before)
             raise
@@ -165,6 +183,9 @@ class Uploader(Client):
         if declares and append.length is not None:
             self.declared = True
         return progress.offset
+
+    async def _ask_to_append(self, append: Append, server: Server | None) -> Progress:
+        return await self.world.ask(lambda engine: engine.uploads.append(append), self.patience(), server)
 
     def _judge_durable(self, model: Model, offset: int) -> None:
         row = self.world.invariants.row(self.id_of(model))
@@ -188,7 +209,18 @@ class Uploader(Client):
         elif chance < 0.24:
             await asyncio.sleep(self.world.weather.long())
         elif chance < 0.27:
-            self._rivals.append(self.world.begin(self._delete_meanwhile(self.model)))
+            self._rivals.append(self.world.begin(self._delete_meanwhile(self.model, 0, 3)))
+        elif chance < 0.31:
+            await self._come_late()
+
+    async def _come_late(self) -> None:
+        """Stay away until the upload's time is about over, or a little longer: it may be that nobody has swept it yet."""
+        settings, model = self.world.settings, self.model
+        await asyncio.sleep((settings.expire_after or 0) + self.random.uniform(-1, settings.sweep_every))
+        for _ in range(3):
+            if not self.world.calm and model.told < self.length:
+                self._rivals.append(self.world.begin(self._rival(model, model.told, self.random.randrange(1, 50))))
+            await self.pause(2)
 
     async def _rival(self, model: Model, offset: int, size: int) -> None:
         declared = self.declared
@@ -208,14 +240,16 @@ class Uploader(Client):
         except Gone:
             return
 
-    async def _delete_meanwhile(self, model: Model) -> None:
-        await self.pause(3)
+    async def _delete_meanwhile(self, model: Model, least: float, most: float) -> None:
+        await asyncio.sleep(self.random.uniform(least, most))
         try:
             await self.delete(model)
         except Gone:
             return
 
     async def _read(self, model: Model) -> None:
+        if not self.world.calm and self.random.random() < (1.0 if model.robbed else 0.05):
+            self._rivals.append(self.world.begin(self._delete_meanwhile(model, *IMPATIENT_SECONDS)))
         content = await self.read(model)
         if content != model.content or len(content) != self.length:
             self.world.fail(f"{model.id} was read, and has other bytes")
@@ -224,7 +258,7 @@ class Uploader(Client):
 
 
 class Trickler(Uploader):
-    """Sends little at a time, and stays with a process for as long as that answers, as a balancer may have it."""
+    """Sends little at a time, and mostly stays with a process for as long as that answers, as a balancer may have it."""
 
     slow = (0.0,)
 
@@ -235,7 +269,7 @@ class Trickler(Uploader):
         self._chosen: Server | None = None
 
     def _server(self) -> Server | None:
-        if self._chosen is None or not self._chosen.answers:
+        if self._chosen is None or not self._chosen.answers or self.random.random() < STRAYS:
             able = [one for one in self.world.servers if one.answers]
             self._chosen = self.random.choice(able) if able else None
         return self._chosen

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,16 +17,20 @@ from tusfm.engine.appending import Append, Appender, Progress
 from tusfm.engine.budget import Loan
 from tusfm.engine.creating import Creation, Creator
 from tusfm.engine.expiration import BATCH, Sweep
+from tusfm.engine.gathering import Gatherer, Gathering
 from tusfm.engine.part_layout import PartLayout
 from tusfm.engine.parts import PartWriter
+from tusfm.engine.stretch import Kept, Stretch
 from tusfm.engine.uploads import Uploads
-from tusfm.engine.writing import Placement
-from tusfm.ports.metadata import NewUpload
+from tusfm.engine.writing import Change, Placement, Position
+from tusfm.ports.metadata import Commit, NewUpload
 from tusfm.ports.storage import MultipartStorage, Part, Pieces
 
 _append_claimed = Appender._append_claimed
 _insert, _complete, _place = Creator._insert, Creator._complete, PartLayout.place
 _commit, _land, _put = PartWriter._commit, PartWriter._land, StorageWay.put
+_commit_sql, _keep = ReceivingSql.commit, PartLayout._keep
+_count, _landed, _start, of = Gatherer._commit, Gatherer.landed, Gatherer.start, Gatherer.of
 _end, _outcome = Uploads._end, _Outcome.of
 _rowless: dict[str, NewUpload] = {}
 
@@ -95,6 +100,62 @@ async def length_at_once(appender: Appender, append: Append, early: Loan) -> Pro
 def fenced_is_fenced(outcome: _Outcome, connection: Any, work: Any, _: Any) -> Any:
     """_Outcome.of: a transaction whose answer was lost, and that finds no row when it is sent again, was not done."""
     return _outcome(SimpleNamespace(unknown=False), connection, work, None)  # type: ignore[arg-type]
+
+
+async def commit_unseized(metadata: ReceivingSql, commit: Commit) -> None:
+    """ReceivingSql.commit: one that comes without a claim leaves the epoch as it is."""
+    await _commit_sql(metadata, replace(commit, seizes=False))
+
+
+def keep_unseized(layout: PartLayout, upload: Upload, stretch: Stretch, pieces: Sequence[bytes], tail: Extent) -> None:
+    """PartLayout._keep: its commit left the epoch as it was."""
+    _keep(layout, upload, stretch, pieces, tail)
+    stretch.epoch = upload.epoch
+
+
+async def count_unseized(gatherer: Gatherer, gathering: Gathering) -> None:
+    """Gatherer._commit: its commit left the epoch as it was."""
+    epoch = gathering.stretch.epoch
+    await _count(gatherer, gathering)
+    gathering.stretch.epoch = epoch
+
+
+# Gathering
+
+
+def landed_and_deleted(gatherer: Gatherer, upload_id: str, stretch: Stretch) -> Gathering | None:
+    """Gatherer.landed: the tails go as soon as their part is there."""
+    found = _landed(gatherer, upload_id, stretch)
+    if found is not None:
+        gatherer._beside(gatherer._delete([tail.key for tail in found.tails]))
+    return found
+
+
+def unreserved(**what: Any) -> Change:
+    """Change: no number is reserved."""
+    return Change(**{**what, "reserve": 0})
+
+
+def of_any_stretch(gatherer: Gatherer, upload_id: str, _: Stretch) -> Gathering | None:
+    """Gatherer.of: whatever is under way, whoever has written since."""
+    return gatherer._under_way.get(upload_id)
+
+
+def kept_of_any_epoch(kept: Kept, upload: Upload) -> Stretch | None:
+    """Kept.of: whoever has written since."""
+    found = kept._stretches.get(upload.id)
+    return found if found is not None and found.end == upload.offset else None
+
+
+async def always_ready(gatherer: Gatherer, upload: Upload, stretch: Stretch) -> Upload | None:
+    """Gatherer.ready: nobody looks whether memory has the bytes, and how the part before fares."""
+    return await gatherer._begin(upload) if upload.multipart is None else upload
+
+
+def start_in_any_case(gatherer: Gatherer, upload: Upload, stretch: Stretch, position: Position) -> None:
+    """Gatherer.start: the same."""
+    stretch.memory = stretch.base
+    _start(gatherer, upload, stretch, position)
 
 
 # Ending

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from tests.simulation import scale
-from tests.simulation.invariants import Invariants
+from tests.simulation.invariants import Invariants, Model
 from tests.simulation.loop import OWNER, Process, SeededLoop
 from tests.simulation.metadata import SimulatedMetadata, Tables
 from tests.simulation.storage import Shelf
@@ -221,6 +221,22 @@ class World:
             self.calm = False
             self.start_server()
             self.calm = True
+
+    # The storage
+
+    def rob(self, model: Model) -> None:
+        """Abort the multipart uploads of one upload from outside."""
+        for name in [name for name, one in self.shelf.unfinished.items() if one.key.split("/")[1] == model.id]:
+            self.abort(name)
+
+    def abort(self, name: str) -> None:
+        """Abort a multipart upload from outside."""
+        key = self.shelf.unfinished[name].key
+        self.say("", "somebody aborts the multipart upload of", key)
+        model = self.invariants.of(key.split("/")[1])
+        if model is not None:
+            model.robbed = True
+        del self.shelf.unfinished[name]
 
     # The database
 
