@@ -50,8 +50,12 @@ class Deployment:
             process.wait()
 
     def stop(self) -> None:
-        """Stop all, and see that no traceback was written."""
-        for process in [*self.processes, *self.workers]:
+        """Stop all, at the same time, and see that no traceback was written."""
+        processes = [*self.processes, *self.workers]
+        for process in processes:
+            if process.process is not None:
+                process.ask_to_end()
+        for process in processes:
             process.__exit__()
 
     def rows(self) -> int:

@@ -59,6 +59,7 @@ class CommandProcess:
         self._environ = {**kept, "TUSFM_DATA_DIR": str(self.data), **(settings or {})}
         self._log = folder / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._asked = False
 
     def __exit__(self, *_: object) -> None:
         """Stop, if it was started, and see that no traceback was written."""
@@ -69,6 +70,7 @@ class CommandProcess:
     def launch(self) -> None:
         """Start the process."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._asked = False
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
@@ -96,11 +98,17 @@ class CommandProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def ask_to_end(self) -> None:
+        """Ask it to end, once: asked again, some let their work lie."""
+        assert self.process is not None
+        if not self._asked and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self._asked = True
+
     def stop(self) -> int:
         """Ask it to end, and return its status."""
         assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        self.ask_to_end()
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

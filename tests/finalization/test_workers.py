@@ -4,13 +4,14 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from tests.acceptance.test_metrics import Figures
 from tests.conformance.client import Client
 from tests.deployments import BUCKET
 from tests.servers import ServerProcess, WorkerProcess, free_port
-from tests.services.rabbitmq import RabbitProcess
+from tests.services.rabbitmq import Rabbit, RabbitProcess
 from tests.services.s3 import S3Server
 from tests.services.s3_proxy import S3Proxy
 from tests.stacks import ProductionStack, apart, execute, migrated, sweep
+from tusfm.adapters.broker import BrokerAddress
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "events.md"
 DATA = bytes(range(256)) * 36_000  # more than a part: it needs finalizing
@@ -70,7 +72,7 @@ class Plant:
 
     server: ServerProcess
     worker: WorkerProcess
-    rabbit: RabbitProcess
+    broker: BrokerAddress
     s3: S3Proxy
     stack: ProductionStack
     database: URL
@@ -120,31 +122,41 @@ class Plant:
 
 
 @pytest.fixture
-def plant(mysql_server: URL, minio_server: S3Server, tmp_path: Path) -> Iterator[Plant]:
-    """Start a server, and a broker of the test's own."""
+def rabbit(tmp_path: Path) -> Iterator[RabbitProcess]:
+    """Start a broker of the test's own, which it may kill."""
+    process = RabbitProcess(tmp_path)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.close()
+
+
+@pytest.fixture
+def plant(request: pytest.FixtureRequest, mysql_server: URL, minio_server: S3Server, tmp_path: Path) -> Iterator[Plant]:
+    """Start a server; with the broker of the test's own if it has one, else with that of all tests, under other names."""
+    own = "rabbit" in request.fixturenames
+    broker: Rabbit = request.getfixturevalue("rabbit").rabbit if own else request.getfixturevalue("rabbitmq_server")
+    prefix = "tusfm" if own else f"test-{secrets.token_hex(4)}"
     with ExitStack() as ending:
-        rabbit = RabbitProcess(tmp_path)
-        rabbit.start()
-        ending.callback(rabbit.close)
         url = ending.enter_context(migrated(mysql_server))
         proxy = ending.enter_context(S3Proxy(minio_server))
         stack = ProductionStack(url, proxy.proxied, BUCKET)
-        stack.settings |= rabbit.rabbit.settings("tusfm")
+        stack.settings |= broker.settings(prefix)
         server = ServerProcess(tmp_path / "server", stack.settings)
         figures = f"127.0.0.1:{free_port()}"
         worker = WorkerProcess(tmp_path / "worker", {**stack.settings, "TUSFM_WORKER_METRICS": figures})
         server.start()
         ending.push(server)
         ending.push(worker)
-        yield Plant(server, worker, rabbit, proxy, stack, url, f"http://{figures}/metrics")
+        yield Plant(server, worker, replace(broker.address, prefix=prefix), proxy, stack, url, f"http://{figures}/metrics")
 
 
 async def test_a_worker_finishes_and_everybody_hears_of_it(plant: Plant) -> None:
     """The worker finishes; created, finalized and terminated come as JSON to whoever listens."""
     plant.worker.start()
-    address = plant.rabbit.rabbit.address
-    with address.connection() as connection:
-        listener = Listener(connection, address.events)
+    with plant.broker.connection() as connection:
+        listener = Listener(connection, plant.broker.events)
         uploads: list[str] = []
 
         def send() -> bool:
@@ -166,16 +178,15 @@ async def test_a_worker_finishes_and_everybody_hears_of_it(plant: Plant) -> None
     await asyncio.to_thread(plant.sees_the_worker_finish)
 
 
-async def test_the_broker_is_away_when_an_upload_ends(plant: Plant) -> None:
+async def test_the_broker_is_away_when_an_upload_ends(plant: Plant, rabbit: RabbitProcess) -> None:
     """Nothing needs the broker: the server finishes what no worker heard of; events come when the broker is back."""
-    plant.rabbit.kill()
+    rabbit.kill()
     url = await plant.uploaded()
     plant.becomes(url, "available", 25)
     plant.whole(url)
-    plant.rabbit.start()
-    address = plant.rabbit.rabbit.address
-    with address.connection() as connection:
-        listener = Listener(connection, address.events)
+    rabbit.start()
+    with plant.broker.connection() as connection:
+        listener = Listener(connection, plant.broker.events)
         await asyncio.to_thread(listener.listen, lambda: "finalized" in listener.types(url[-32:]), 30)
     end = time.monotonic() + 60
     while int(str(apart(lambda: execute(plant.database, "SELECT COUNT(*) FROM outbox")))):
@@ -183,16 +194,16 @@ async def test_the_broker_is_away_when_an_upload_ends(plant: Plant) -> None:
         await asyncio.sleep(0.2)
 
 
-async def test_the_broker_dies_with_messages_in_it(plant: Plant) -> None:
+async def test_the_broker_dies_with_messages_in_it(plant: Plant, rabbit: RabbitProcess) -> None:
     """What the broker held when it was killed is done all the same, and once it is back workers go on by themselves."""
     plant.worker.start()
     await asyncio.sleep(6)  # RabbitMQ writes a new queue's name to disk some seconds after it was declared
     plant.s3.fail("CompleteMultipartUpload", "delay", seconds=1.0, many=100)
     urls = [await plant.uploaded() for _ in range(4)]
-    plant.rabbit.kill()
+    rabbit.kill()
     for url in urls:
         plant.becomes(url, "available", 40)
-    plant.rabbit.start()
+    rabbit.start()
     plant.s3.clear()
     before = plant.worker.log().count("succeeded")
     end = time.monotonic() + 40
@@ -215,11 +226,12 @@ async def test_a_worker_that_is_killed_in_the_middle(plant: Plant) -> None:
     plant.whole(url)
 
 
+@pytest.mark.usefixtures("rabbit")
 def test_the_consumer_of_the_page(plant: Plant) -> None:
     """The consumer that docs/events.md shows hears of a finished file, as it stands there."""
     found = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert found is not None
-    text = found[1].replace("localhost//", f"127.0.0.1:{plant.rabbit.rabbit.address.port}//")
+    text = found[1].replace("localhost//", f"127.0.0.1:{plant.broker.port}//")
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, env=environ) as consumer:
         try:
@@ -239,13 +251,13 @@ async def test_two_workers_with_the_same_task(plant: Plant) -> None:
     try:
         plant.s3.fail("CompleteMultipartUpload", "delay", seconds=1.0)
         url = await plant.uploaded()
-        address = plant.rabbit.rabbit.address
-        with address.connection() as connection:
+        with plant.broker.connection() as connection:
             from tusfm.adapters.finalization_celery import TASK, celery_app  # noqa: PLC0415  Celery is slow to load
 
+            work = plant.broker.work
             for _ in range(5):
-                celery_app(address).send_task(TASK, (url[-32:],), exchange=address.work, routing_key=address.work)
-            listener = Listener(connection, address.events)
+                celery_app(plant.broker).send_task(TASK, (url[-32:],), exchange=work, routing_key=work)
+            listener = Listener(connection, plant.broker.events)
             await asyncio.to_thread(listener.listen, lambda: plant.state(url) == "available")
         assert plant.s3.counts["CompleteMultipartUpload"] == 1
         plant.whole(url)
@@ -255,26 +267,25 @@ async def test_two_workers_with_the_same_task(plant: Plant) -> None:
 
 async def test_a_queue_of_the_old_kind(plant: Plant) -> None:
     """Where the queue is there as a classic one already, both sides use it as it is."""
-    address = plant.rabbit.rabbit.address
-    with address.connection() as connection, connection.channel() as channel:
-        channel.queue_delete(address.work)
-        address.queue({"x-queue-type": "classic"})(channel).declare()
+    with plant.broker.connection() as connection, connection.channel() as channel:
+        channel.queue_delete(plant.broker.work)
+        plant.broker.queue({"x-queue-type": "classic"})(channel).declare()
     plant.worker.start()
     url = await plant.uploaded()
     plant.becomes(url, "available", 60)
     await asyncio.to_thread(plant.sees_the_worker_finish)
 
 
-async def test_a_worker_waits_for_what_is_away(plant: Plant) -> None:
+async def test_a_worker_waits_for_what_is_away(plant: Plant, rabbit: RabbitProcess) -> None:
     """A worker starts without the broker, says what it waits for, and works when it comes; SIGTERM ends it with 0."""
-    plant.rabbit.kill()
+    rabbit.kill()
     plant.worker.start(wait=False)
     await asyncio.sleep(4)
     assert "Cannot connect to amqp://" in plant.worker.log()
-    plant.rabbit.start()
+    rabbit.start()
     plant.worker.await_(lambda: " ready." in plant.worker.log())
     url = await plant.uploaded()
     plant.becomes(url, "available", 60)
     assert plant.worker.stop() == 0
-    with plant.rabbit.rabbit.address.connection() as connection, connection.channel() as channel:
-        assert channel.queue_declare(plant.rabbit.rabbit.address.work, passive=True).message_count == 0
+    with plant.broker.connection() as connection, connection.channel() as channel:
+        assert channel.queue_declare(plant.broker.work, passive=True).message_count == 0
