@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.client import Client
-from tests.deployments import EMBEDDED, IN_TURN, PROCESSES, PRODUCTION, Deployment, Start, stack_of
+from tests.deployments import EMBEDDED, IN_TURN, PROCESSES, PRODUCTION, STACKS, Deployment, Start, stack_of
 
-BY_REQUEST = pytest.mark.parametrize("arrangement", [EMBEDDED], indirect=True)
-"""For what depends on the request and the settings alone, and would start other servers on each stack."""
+ONE_STACK = pytest.mark.parametrize("arrangement", [EMBEDDED], indirect=True)
+"""For what the request and the settings alone decide, where other settings mean other servers."""
+EACH_STACK = pytest.mark.parametrize("arrangement", STACKS, indirect=True)
+"""For what single requests do, whichever process answers, where other settings mean other servers."""
 
 
 @pytest.fixture(scope="session", params=[EMBEDDED, PRODUCTION, IN_TURN])

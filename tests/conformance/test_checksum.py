@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conformance.client import OCTETS, Client, digest, encoded, noise, patch_head, path_of
+from tests.conformance.conftest import EACH_STACK
 from tests.deployments import Start
 
 ALGORITHMS = ["sha1", "sha256", "sha512", "md5", "crc32"]
@@ -99,6 +100,7 @@ async def test_k5_a_mismatch_declares_no_length(client: Client) -> None:
         assert "Upload-Length" not in (await client.head(url)).headers
 
 
+@EACH_STACK
 async def test_k7_a_mismatch_on_creation_creates_nothing(fresh: Start) -> None:
     """K7: creation with upload is checked too; a mismatch is 460 and nothing is created."""
     server = fresh()

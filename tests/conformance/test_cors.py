@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conformance.client import Client
-from tests.conformance.conftest import BY_REQUEST
+from tests.conformance.conftest import ONE_STACK
 from tests.deployments import Start
 
 PREFLIGHT = {"Origin": "https://a.example", "Access-Control-Request-Method": "PATCH", "Tus-Resumable": None}
@@ -63,7 +63,7 @@ async def test_any_origin_is_said_to_all(client: Client, method: str) -> None:
         assert (await raw.answer(empty=method == "HEAD")).headers["Access-Control-Allow-Origin"] == "*"
 
 
-@BY_REQUEST
+@ONE_STACK
 async def test_a_list_of_origins(fresh: Start) -> None:
     """With a list, an origin on it is named, and any other is served without a CORS header; Vary says so."""
     async with Client(fresh(TUSFM_CORS_ORIGINS="https://a.example, https://b.example").urls) as client:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conformance.client import OCTETS, VERSION, Client, encoded, noise, patch_head, path_of, request
+from tests.conformance.conftest import EACH_STACK
 from tests.deployments import Start
 
 BAD_METADATA = [
@@ -52,6 +53,7 @@ async def test_d1_deferral_is_only_ever_1(client: Client, value: str) -> None:
         assert (await raw.answer()).status == 400
 
 
+@EACH_STACK
 async def test_cr3_over_the_maximum_is_413(fresh: Start) -> None:
     """CR3: a length over TUSFM_MAX_SIZE is refused, the maximum itself is not, and nothing is created."""
     server = fresh(TUSFM_MAX_SIZE="1000")
@@ -114,6 +116,7 @@ async def test_w2_a_chunked_body_may_come_along(client: Client, parts: tuple[byt
     assert await client.content(answer.location) == b"".join(parts)
 
 
+@EACH_STACK
 async def test_w3_another_type_with_a_body_is_415_and_nothing_is_created(fresh: Start) -> None:
     """W3: bytes of another type are refused; without bytes the type means nothing."""
     server = fresh()
@@ -126,6 +129,7 @@ async def test_w3_another_type_with_a_body_is_415_and_nothing_is_created(fresh: 
         assert (empty.status, chunked.status) == (201, 201)
 
 
+@EACH_STACK
 async def test_w4_a_body_over_the_length_is_413_and_nothing_is_created(fresh: Start) -> None:
     """W4: nothing is created, and nothing is stored, of small and large bodies, chunked or not."""
     server = fresh()
@@ -136,6 +140,7 @@ async def test_w4_a_body_over_the_length_is_413_and_nothing_is_created(fresh: St
                 assert (answer.status, server.rows(), server.objects()) == (413, 0, {})
 
 
+@EACH_STACK
 async def test_w6_a_creation_that_breaks_off_leaves_an_upload(fresh: Start) -> None:
     """W6: the upload exists, and what arrived is kept."""
     server = fresh()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.conformance.client import OCTETS, VERSION, Client, patch_head, path_of, request
-from tests.conformance.conftest import BY_REQUEST
+from tests.conformance.conftest import EACH_STACK, ONE_STACK
 from tests.deployments import Deployment, Start
 
 UNKNOWN = "/files/" + "0" * 32
@@ -76,7 +76,7 @@ async def test_g4_options_ignores_the_version(client: Client, version: str | Non
     assert (await client.ask("OPTIONS", headers={"Tus-Resumable": version})).status == 204
 
 
-@BY_REQUEST
+@ONE_STACK
 async def test_g5_options_says_what_the_server_can_do(fresh: Start) -> None:
     """G5 to G7: OPTIONS is 204 with versions, extensions without blanks, algorithms and the maximum, and no body."""
     async with Client(fresh(TUSFM_MAX_SIZE="1000").urls) as client:
@@ -148,6 +148,7 @@ async def test_g9_two_lines_that_differ_are_400_and_two_alike_are_one(client: Cl
             assert (await raw.answer()).status == status
 
 
+@EACH_STACK
 async def test_g10_a_silent_body_is_ended_and_kept(fresh: Start) -> None:
     """G10: a read that brings nothing for TUSFM_READ_TIMEOUT ends the connection; what came is kept."""
     async with Client(fresh(TUSFM_READ_TIMEOUT="0.5").urls) as client:
@@ -244,7 +245,7 @@ async def test_g14_location_is_absolute_from_host(client: Client) -> None:
     assert answer.location.startswith("http://up.example:81/files/")
 
 
-@BY_REQUEST
+@ONE_STACK
 async def test_g14_forwarded_headers_behind_a_proxy(fresh: Start) -> None:
     """G14: behind a proxy Forwarded comes first, then X-Forwarded-…; malformed values fall back."""
     async with Client(fresh(TUSFM_BEHIND_PROXY="1").urls) as client:
@@ -253,7 +254,7 @@ async def test_g14_forwarded_headers_behind_a_proxy(fresh: Start) -> None:
             assert answer.location.rpartition("/files/")[0] == base, headers
 
 
-@BY_REQUEST
+@ONE_STACK
 async def test_g14_the_public_url_overrides_all(fresh: Start) -> None:
     """G14: TUSFM_PUBLIC_URL is origin and prefix of every Location."""
     async with Client(fresh(TUSFM_PUBLIC_URL="https://cdn.example/base/", TUSFM_BEHIND_PROXY="1").urls) as client:
@@ -285,6 +286,7 @@ async def test_g16_a_refused_request_is_answered_before_its_body(client: Client)
         assert await raw.closed()
 
 
+@EACH_STACK
 async def test_g17_the_first_broken_rule_is_told(fresh: Start) -> None:
     """G17: version, form, type, maximum, then whether the upload is there."""
     async with Client(fresh(TUSFM_MAX_SIZE="1000").urls) as client:

@@ -4,9 +4,8 @@ import asyncio
 import time
 from email.utils import parsedate_to_datetime
 
-import pytest
-
-from tests.conformance.client import Client, noise, patch_head, path_of
+from tests.conformance.client import Client, digest, noise, patch_head, path_of
+from tests.conformance.conftest import EACH_STACK
 from tests.deployments import Start
 
 
@@ -57,8 +56,6 @@ async def test_e3_each_byte_puts_it_off(fresh: Start) -> None:
 
 async def test_e3_a_long_checksummed_patch_does_not_expire(fresh: Start) -> None:
     """K5: a request whose bytes do not count yet keeps its upload from expiring."""
-    from tests.conformance.client import digest  # noqa: PLC0415
-
     server = fresh(TUSFM_EXPIRE_AFTER="2", TUSFM_SWEEP_EVERY="0.2")
     async with Client(server.urls) as client:
         url = await client.made(6)
@@ -71,10 +68,10 @@ async def test_e3_a_long_checksummed_patch_does_not_expire(fresh: Start) -> None
         assert await client.content(url) == b"yyyyyy"
 
 
-@pytest.mark.parametrize("when", ["0"])
-async def test_e5_with_0_nothing_expires(fresh: Start, when: str) -> None:
+@EACH_STACK
+async def test_e5_with_0_nothing_expires(fresh: Start) -> None:
     """E5: with TUSFM_EXPIRE_AFTER=0 nothing expires, and the extension is not advertised."""
-    async with Client(fresh(TUSFM_EXPIRE_AFTER=when).urls) as client:
+    async with Client(fresh(TUSFM_EXPIRE_AFTER="0").urls) as client:
         made = await client.create(5)
         assert "Upload-Expires" not in made.headers
         assert "Upload-Expires" not in (await client.patch(made.location, 0, b"a")).headers
