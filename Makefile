@@ -16,9 +16,10 @@ help: ## show this
 run: $(VENV)/installed page ## serve http://127.0.0.1:8000, with nothing installed beside it
 	exec $(BIN)/tusfm serve
 
+# Hundreds of processes start: what one of them compiled the others find, though an environment says that nothing is kept.
 test: ## run every test, with real services and clients
 	@$(MAKE) --no-print-directory -j2 services clients
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # After the tools, not beside them: the page may have to get Node into the same environment.
 clients: $(VENV)/tools

@@ -37,7 +37,7 @@ def compact(value: object) -> bytes:
 
 def form(parts: Parts, boundary: str = BOUNDARY) -> bytes:
     """Write a multipart form."""
-    written = b""
+    written = bytearray()
     for name, value in parts:
         named = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"'
         if isinstance(value, bytes):
@@ -45,7 +45,7 @@ def form(parts: Parts, boundary: str = BOUNDARY) -> bytes:
         else:
             written += f"{named}\r\n\r\n{value}".encode()
         written += b"\r\n"
-    return written + f"--{boundary}--\r\n".encode()
+    return bytes(written) + f"--{boundary}--\r\n".encode()
 
 
 @dataclass(frozen=True)

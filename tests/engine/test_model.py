@@ -1,6 +1,7 @@
 """The engine held against a model: a bytearray. Random PATCHes, cuts, takeovers, lost processes and checkpoints."""
 
 import asyncio
+import random
 import tempfile
 from pathlib import Path
 
@@ -30,14 +31,7 @@ STEPS = st.lists(
     min_size=1,
     max_size=14,
 )
-
-
-def noise(offset: int, size: int) -> bytes:
-    """Give every byte of the file its own value, so that a byte in the wrong place is seen."""
-    return bytes((position * 131 + position // 251) & 0xFF for position in range(offset, offset + size))
-
-
-FILE = noise(0, LENGTH)
+FILE = random.Random(0).randbytes(LENGTH)  # so that a byte in the wrong place is seen
 
 
 class Play:
