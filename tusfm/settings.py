@@ -29,7 +29,12 @@ class Settings:
 
     data_dir: str = _setting("TUSFM_DATA_DIR", "./data", read.required, "embedded stack: the SQLite file and the files")
     max_size: int | None = _setting("TUSFM_MAX_SIZE", "", read.size, "bytes of one upload; empty: no limit")
-    expire_after: float = _setting("TUSFM_EXPIRE_AFTER", "86400", read.seconds, "seconds after the last byte; 0: never")
+    expire_after: float = _setting(
+        "TUSFM_EXPIRE_AFTER",
+        "86400",
+        read.seconds,
+        "seconds after its last byte until an unfinished upload expires; 0: never",
+    )
     sweep_every: float = _setting("TUSFM_SWEEP_EVERY", "300", read.more_seconds, "seconds between sweeps")
     max_chunk_size: int = _setting(
         "APP_MAX_CHUNK_SIZE", "10485760", read.positive, "bytes of one chunk of a file that arrives in chunks"
