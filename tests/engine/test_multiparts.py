@@ -11,7 +11,7 @@ import pytest
 from tests.engine.bodies import PlayedBody, TricklingBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
-from tusfm.domain.errors import ChecksumMismatch
+from tusfm.domain.errors import ChecksumMismatch, Fenced
 from tusfm.domain.upload import ExtentKind
 from tusfm.engine import multiparts, part_layout, parts
 from tusfm.engine.appending import Append
@@ -175,6 +175,22 @@ async def test_worn_multipart_uploads_become_pieces(tmp_path: Path, monkeypatch:
             await engine.sweep.sweep()
     assert [key for key in storage.objects if "marker" not in key] == []
     assert storage.unfinished == {}
+
+
+async def test_a_writer_that_was_taken_over_does_not_complete_what_its_successor_uses(tmp_path: Path) -> None:
+    """One that slept until its multipart upload was too old finds that the upload has another writer, and touches nothing."""
+    storage = MemoryStorage(min_part=PART // 2)
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            made = await engine.uploads.create(Creation(length=3 * PART))
+            await engine.uploads.append(Append(id=made.id, offset=0, body=TricklingBody([b"a" * PART], size=PART)))
+            slept = await engine.uploads.find(made.id)
+            await engine.uploads.append(Append(id=made.id, offset=PART, body=TricklingBody([b"b" * PART], size=PART)))
+            with pytest.raises(Fenced):
+                await multiparts.turn(storage, engine.metadata, slept, ())
+            rest = TricklingBody([b"c" * PART], size=PART)
+            await engine.uploads.append(Append(id=made.id, offset=2 * PART, body=rest))
+            assert await content(engine, made.id, 3 * PART) == b"a" * PART + b"b" * PART + b"c" * PART
 
 
 async def test_tails_gathered_into_one_are_read_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,9 +138,14 @@ class Turned:
 
 
 async def turn(storage: MultipartStorage, metadata: Metadata, upload: Upload, early: Sequence[Extent]) -> Turned:
-    """Make a piece of the multipart upload that the row names. Fenced, BytesLost."""
+    """Make a piece of the multipart upload that the row names. Fenced, BytesLost.
+
+    First the row says that it has no number left: whoever takes the upload over from then on turns it before using it, and
+    whoever did so before is not disturbed, for then this is fenced.
+    """
     assert upload.multipart is not None
     assert upload.object_key is not None
+    await metadata.reserve(upload.id, upload.epoch, TURN_NUMBERS)
     counted = await metadata.extents(upload.id, ExtentKind.PART)
     parts = [*counted, *early]
     if not parts:
