@@ -1,1 +1,1 @@
-"""The faults of the design's list, and others: real servers before a storage and a database that fail."""
+"""Faults that others have, and more of them: real servers before a storage and a database that fail."""

@@ -14,7 +14,7 @@ Promises:
   creation (its length; without one, steps, in the claim or the commit that needs the next) and given back in that of its end.
   OverQuota: nothing was changed. Commits in between touch no account.
 
-`protocol.md` of the design is where each condition comes from; the method says it again in its own words.
+`docs/reliability.md` shows what goes wrong where a condition is left out.
 """
 
 from collections.abc import Mapping, Sequence

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def common_headers(origins: Origins, origin: str | None) -> dict[str, str]:
-    """Return the headers that every answer has, whoever asks (rules G1, H2, and the section on CORS)."""
+    """Return the headers that every answer has, whoever asks (rules G1 and H2, and CORS)."""
     cors = dict(origins.headers(origin))
     if "Access-Control-Allow-Origin" in cors:
         cors["Access-Control-Expose-Headers"] = EXPOSED

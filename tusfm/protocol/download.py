@@ -1,4 +1,4 @@
-"""Downloads of finished uploads (the checklist's section on GET)."""
+"""Downloads of finished uploads."""
 
 import secrets
 from collections.abc import AsyncIterator, Sequence

@@ -111,7 +111,7 @@ async def preflight(_: web.Request) -> web.Response:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Which web pages may call us: all, or a list; see the checklist's section on CORS."""
+    """Which web pages may call us: all, or a list (TUSFM_CORS_ORIGINS)."""
 
     allowed: frozenset[str] | None
 
