@@ -61,6 +61,7 @@ services: ## get the services and browsers that the tests need, where this machi
 clean: ## remove what the other words made
 	rm -rf $(VENV) build dist site *.egg-info tusfm/web/dist tusfm/web/node_modules tests/clients/node_modules docs/_site/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find benchmarks compat_api migrations tests tusfm -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/made:
 	@[ -n "$(PYTHON)" ] || { echo "tusfm needs Python 3.11 or newer; none was found."; exit 1; }
