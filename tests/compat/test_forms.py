@@ -68,7 +68,7 @@ HOSTILE = {
     "broken UTF-8": (KIND, part('Content-Disposition: form-data; name="upload_id"', "\xff\xfe")),
     "half a character": (KIND, part('Content-Disposition: form-data; name="upload_id"', "\xc3")),
     "many fields": (KIND, form([("x", "y")] * 101)),
-    "a million fields": (KIND, form([("x", "")] * 20_000)),
+    "twenty thousand fields": (KIND, form([("x", "")] * 20_000)),
     "bare line feeds": (KIND, WHOLE.replace(b"\r\n", b"\n")),
     "a text of 2 MiB": (KIND, form([("credential", "x" * 2 * MIB)])),
     "many pairs": (PAIRS, b"&".join([b"x=y"] * 101)),
