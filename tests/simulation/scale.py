@@ -34,6 +34,7 @@ CONSTANTS: dict[str, object] = {
     "tusfm.engine.composition:MOST_COPY": 4 * PART,
     "tusfm.engine.composition:COPY_BYTES": 2 * PART,
     "tusfm.engine.budget:READ_BYTES": 40,
+    "tusfm.engine.budget:JOINED_BYTES": 60,
     "tusfm.engine.receiving:ENOUGH_BYTES": 150,
     "tusfm.engine.presence:LISTEN_SECONDS": 0.5,
     "tusfm.engine.expiration:DAY_SECONDS": DAY,

@@ -3,9 +3,12 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tests.engine.bodies import PlayedBody
 from tusfm.engine.appending import prompt
-from tusfm.engine.budget import Account, Budget, Loan
+from tusfm.engine.budget import JOINED_BYTES, Account, Budget, Loan, add
 
 MIB = 1024 * 1024
 
@@ -102,3 +105,14 @@ async def test_a_small_body_is_counted_while_it_is_held() -> None:
     second.close()
     first.close()
     assert budget.used == 0
+
+
+@given(st.lists(st.integers(1, 2 * JOINED_BYTES), max_size=200), st.integers(1, 2000))
+def test_small_pieces_become_one(sizes: list[int], crumbs: int) -> None:
+    """Whatever comes in whatever pieces is kept in few, in its order."""
+    data = [bytes([index % 251]) * size for index, size in enumerate(sizes + [2] * crumbs)]
+    pieces: list[bytes] = []
+    for piece in data:
+        add(pieces, piece)
+    assert b"".join(pieces) == b"".join(data)
+    assert len(pieces) <= 1 + 2 * sum(map(len, data)) / JOINED_BYTES

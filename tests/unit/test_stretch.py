@@ -22,3 +22,13 @@ def test_a_cut_keeps_every_byte_and_splits_no_tail(pieces: list[bytes], size: in
     assert first.tails == tails
     assert all(tail.end <= first.end for tail in tails)
     assert first.size >= min(size, ends[-1] - 100)
+
+
+@given(PIECES, st.integers(0, 108))
+def test_what_lies_behind_an_offset_may_begin_within_a_piece(pieces: list[bytes], behind: int) -> None:
+    """A checkpoint may end within a piece to which more was joined: what follows are the bytes behind it, each once."""
+    data = b"".join(pieces)
+    behind = min(behind, len(data))
+    stretch = Stretch(50, 100 + len(data), 100, list(pieces))
+    assert b"".join(stretch.after(100 + behind)) == data[behind:]
+    assert (stretch.drop(100 + behind), b"".join(stretch.pieces)) == (behind, data[behind:])

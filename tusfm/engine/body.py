@@ -13,7 +13,7 @@ class Body(Protocol):
     """Bytes that were announced; None when the sender does not know."""
 
     async def read(self) -> bytes:
-        """Return the next bytes, as they arrived and without joining them; b"" at the end.
+        """Return the next bytes, as many as have arrived; b"" at the end.
 
         BodyBroken when the sender went away or broke the framing, after all that had arrived was handed out.
         """

@@ -13,6 +13,15 @@ from typing import Protocol
 PATIENCE_SECONDS = 2.0
 READ_BYTES = 256 * 1024  # about what one read from a socket brings
 GATHER_BYTES = 16 * 1024 * 1024  # two parts, beyond the limit
+JOINED_BYTES = 4 * 1024  # beside so many, what a piece takes by itself does not count
+
+
+def add(pieces: list[bytes], piece: bytes) -> None:
+    """Put a piece behind others; small ones become one, for each takes some fifty bytes that nobody counts."""
+    if pieces and len(pieces[-1]) + len(piece) <= JOINED_BYTES:
+        pieces[-1] += piece
+    else:
+        pieces.append(piece)
 
 
 class Holder(Protocol):
@@ -88,7 +97,7 @@ class Loan:
 
     def take(self, piece: bytes) -> None:
         """Take bytes that have arrived."""
-        self.pieces.append(piece)
+        add(self.pieces, piece)
         self.size += len(piece)
         self._budget.used += len(piece)
 

@@ -12,7 +12,7 @@ from typing import Self
 
 from tusfm.domain.errors import Fenced, StorageUnavailable, Unavailable
 from tusfm.domain.files import Chunk, chunk_key
-from tusfm.engine.budget import Budget
+from tusfm.engine.budget import Budget, add
 from tusfm.engine.rules import Rules
 from tusfm.ports.chunking import Chunking
 from tusfm.ports.storage import Storage
@@ -91,7 +91,7 @@ class Incoming:
 
     async def take(self, piece: bytes) -> None:
         """Take the next bytes, and wait until there is room for more. StorageUnavailable."""
-        self._pieces.append(piece)
+        add(self._pieces, piece)
         self._held += len(piece)
         self.size += len(piece)
         self._account.hold(len(piece))

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tusfm.domain.upload import Extent, ExtentKind, State
-from tusfm.engine.budget import Account, Budget
+from tusfm.engine.budget import Account, Budget, add
 from tusfm.engine.multiparts import IN_FLIGHT, Multiparts, object_key, part_size
 from tusfm.engine.stretch import Kept, Stretch
 from tusfm.engine.writing import Change, Position
@@ -119,7 +119,7 @@ class PartWriter:
 
     def feed(self, piece: bytes) -> bool:
         """Take bytes; True when a part is full."""
-        self._stretch.pieces.append(piece)
+        add(self._stretch.pieces, piece)
         self._stretch.end += len(piece)
         self._account.hold(len(piece))
         return self._stretch.size >= self._part_size

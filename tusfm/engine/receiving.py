@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tusfm.domain.errors import BodyBroken, Draining, Fenced, Interrupted, TooLarge
 from tusfm.engine.body import Body
+from tusfm.engine.budget import add
 from tusfm.engine.checksums import Verifier
 from tusfm.engine.writing import Writer
 
@@ -171,7 +172,7 @@ class Receiver:
 
     def _feed(self, writer: Writer, piece: bytes) -> None:
         if self._verifier:
-            self._unhashed.append(piece)
+            add(self._unhashed, piece)
         first = writer.fed == writer.offset  # from now on there is something to checkpoint, in its time
         if writer.feed(piece) or first or self._asked:
             self.wake()

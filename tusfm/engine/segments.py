@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from tusfm.domain.errors import Fenced, Interrupted, SegmentBusy, StorageFull, Unavailable
 from tusfm.domain.upload import Extent, ExtentKind, State, Upload
-from tusfm.engine.budget import Budget
+from tusfm.engine.budget import Budget, add
 from tusfm.engine.writing import Change, Position
 from tusfm.ports.metadata import Metadata
 from tusfm.ports.storage import AppendingStorage, Segment
@@ -114,7 +114,7 @@ class SegmentWriter:
 
     def feed(self, piece: bytes) -> bool:
         """Take bytes; True when a batch is full."""
-        self._pieces.append(piece)
+        add(self._pieces, piece)
         self._pending += len(piece)
         self._account.hold(len(piece))
         return self._pending >= BATCH_BYTES

@@ -30,11 +30,11 @@ class Stretch:
         return self.end - self.memory
 
     def after(self, offset: int) -> list[bytes]:
-        """Return the pieces behind the offset, which lies where a piece begins."""
+        """Return the pieces behind the offset, of the one that it lies in the rest."""
         at = self.memory
         for index, piece in enumerate(self.pieces):
-            if at == offset:
-                return self.pieces[index:]
+            if at + len(piece) > offset:
+                return [piece[offset - at :], *self.pieces[index + 1 :]]
             at += len(piece)
         return []
 

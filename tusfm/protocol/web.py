@@ -30,23 +30,20 @@ class RequestBody:
             self.size = None
 
     async def read(self) -> bytes:
-        """Return the next bytes as they arrived, b"" at the end. BodyBroken, after all that had arrived."""
+        """Return the bytes that have arrived, b"" at the end. BodyBroken, after all that had arrived."""
         await self.begin()
-        content = self._content
-        while not content.at_eof():
-            try:
-                data, ends_chunk = await content.readchunk()
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                rest = self._salvage()
-                if rest:
-                    return rest
-                msg = "The body ended before its end."
-                raise BodyBroken(msg) from error
-            if data or not ends_chunk:
-                return data
-        return b""
+        if self._content.at_eof():
+            return b""
+        try:
+            return await self._content.readany()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            rest = self._salvage()
+            if rest:
+                return rest
+            msg = "The body ended before its end."
+            raise BodyBroken(msg) from error
 
     async def begin(self) -> None:
         """Tell a client that waits for it to go on (rule P9); also right before a 2xx, for some clients insist."""
