@@ -1,6 +1,7 @@
 """G: rules that hold for every request."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -61,6 +62,17 @@ async def test_g2_another_version_is_412_without_side_effect(client: Client, met
     answer = await client.ask(method, path, headers, b"abc" if method in {"PATCH", "POST"} else None)
     assert (answer.status, answer.headers["Tus-Version"]) == (412, "1.0.0")
     assert (await client.head(url)).offset == 0
+
+
+@pytest.mark.parametrize(("versions", "status"), [(("1.0.0", "0.2.2"), 412), (("1.0.0", "1.0.0"), 200)])
+async def test_g2_of_two_versions_both_count(client: Client, versions: Sequence[str], status: int) -> None:
+    """G2: a second Tus-Resumable with another version is 412, whichever comes first; the same one again is none."""
+    path = path_of(await client.made(3))
+    for order in (versions, versions[::-1]):
+        lines = "".join(f"Tus-Resumable: {version}\r\n" for version in order)
+        async with client.raw() as raw:
+            await raw.send(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n")
+            assert (await raw.answer(empty=True)).status == status
 
 
 async def test_g2_a_download_needs_no_version_but_no_other(client: Client) -> None:

@@ -67,7 +67,7 @@ def version_if_any(asked: Asked) -> None:
 
 def version(asked: Asked) -> None:
     """G2: any other version than ours, or none, is refused without a side effect."""
-    if asked.headers.get("Tus-Resumable") != VERSION:
+    if set(asked.headers.getall("Tus-Resumable", [])) != {VERSION}:
         raise Refusal(412, f"Tus-Resumable must be {VERSION}.", {"Tus-Version": VERSION})
 
 
