@@ -1,11 +1,14 @@
-"""Services for all tests."""
+"""Services for all tests, and deployments of a test's own."""
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL
 
+from tests.deployments import PROCESSES, Deployment, Start, stack_of
 from tests.services import mysql, rabbitmq, s3
 from tests.services import toxiproxy as toxiproxies
 from tests.services.rabbitmq import Rabbit
@@ -76,3 +79,22 @@ def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit
             missing("RabbitMQ")
         else:
             yield one
+
+
+@pytest.fixture
+def fresh(arrangement: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Start deployments with settings of their own, given by name, and arguments of `serve`, on the suite's stack."""
+    running: list[Deployment] = []
+    with ExitStack() as stacks:
+
+        def start(*arguments: str, **settings: str) -> Deployment:
+            folder = tmp_path / str(len(running))
+            stack = stacks.enter_context(stack_of(arrangement, request, folder))
+            deployment = Deployment(folder, stack, PROCESSES[arrangement], settings, arguments)
+            running.append(deployment)
+            deployment.start()
+            return deployment
+
+        yield start
+        for deployment in running:
+            deployment.stop()

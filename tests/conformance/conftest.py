@@ -1,13 +1,11 @@
-"""Servers for the suite, on each stack: a shared one, and fresh ones for tests that need settings."""
+"""Servers for the suite, on each stack."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from tests.conformance.client import Client
-from tests.deployments import EMBEDDED, IN_TURN, PROCESSES, PRODUCTION, STACKS, Deployment, Start, stack_of
+from tests.deployments import EMBEDDED, IN_TURN, PROCESSES, PRODUCTION, STACKS, Deployment, stack_of
 
 ONE_STACK = pytest.mark.parametrize("arrangement", [EMBEDDED], indirect=True)
 """For what the request and the settings alone decide, where other settings mean other servers."""
@@ -39,22 +37,3 @@ async def client(server: Deployment) -> AsyncIterator[Client]:
     """Speak to the shared deployment."""
     async with Client(server.urls) as one:
         yield one
-
-
-@pytest.fixture
-def fresh(arrangement: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
-    """Start deployments with settings of their own, given by name, and arguments of `serve`."""
-    running: list[Deployment] = []
-    with ExitStack() as stacks:
-
-        def start(*arguments: str, **settings: str) -> Deployment:
-            folder = tmp_path / str(len(running))
-            stack = stacks.enter_context(stack_of(arrangement, request, folder))
-            deployment = Deployment(folder, stack, PROCESSES[arrangement], settings, arguments)
-            running.append(deployment)
-            deployment.start()
-            return deployment
-
-        yield start
-        for deployment in running:
-            deployment.stop()
