@@ -77,6 +77,18 @@ async def test_a_download_may_end_before_the_server_does(server: ServerProcess, 
         assert await ending == 0
 
 
+async def test_a_download_that_nobody_reads_ends_with_the_time(tmp_path: Path) -> None:
+    """After TUSFM_DRAIN_TIMEOUT the server ends, whatever is under way; a default of half a minute would be seen here."""
+    with ServerProcess(tmp_path, {"TUSFM_DRAIN_TIMEOUT": "1"}) as server:
+        async with Client([server.url]) as client:
+            url = await client.whole(bytes(20_000_000))
+            async with client.raw() as raw:
+                await raw.send(request("GET", path_of(url), {**VERSION, "Connection": "close"}))
+                await raw.reader.readexactly(100_000)
+                async with asyncio.timeout(25):
+                    assert await stopping(server) == 0
+
+
 async def unready(balancer: Raw) -> Answer:
     """Ask until the answer is no."""
     async with asyncio.timeout(20):

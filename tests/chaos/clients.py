@@ -69,6 +69,8 @@ class Sender(Caller):
             await self._concatenation()
             return
         upload = self._new(self._size(), deferred=self._random.random() < 0.25)
+        upload.starts = [0] if self._random.random() < 0.5 else None
+        upload.home = self._random.choice(self._urls) if self._random.random() < 0.3 else ""
         await self._create(upload)
         await self._transfer(upload)
         await self.verify(upload)
@@ -88,13 +90,17 @@ class Sender(Caller):
     # Requests
 
     async def _ask(self, upload: Upload, method: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """Send a whole request to a random server, on a connection of its own. Lost, Gone."""
+        """Send a whole request, on a connection of its own, to the upload's server or to a random one. Lost, Gone."""
         path = path_of(upload.url) if upload.url else "/files/"
         before = upload.seen
-        async with self._connection(method) as raw:
-            head = request(method, path, {**VERSION, **headers, "Content-Length": len(body), "Connection": "close"})
-            await raw.send(head + body)
-            answer = await raw.answer(ANSWER_SECONDS, empty=method == "HEAD")
+        try:
+            async with self._connection(method, upload.home) as raw:
+                head = request(method, path, {**VERSION, **headers, "Content-Length": len(body), "Connection": "close"})
+                await raw.send(head + body)
+                answer = await raw.answer(ANSWER_SECONDS, empty=method == "HEAD")
+        except Lost:
+            upload.home = upload.home and self._random.choice(self._urls)
+            raise
         return self._heard(upload, method, answer, before)
 
     def _heard(self, upload: Upload, method: str, answer: Answer, before: int) -> Answer:
@@ -158,9 +164,11 @@ class Sender(Caller):
     async def _transfer(self, upload: Upload) -> None:
         """Send everything, whatever it takes."""
         while upload.seen < len(upload.data) or upload.deferred:
+            taken = False
             with contextlib.suppress(Lost):
-                await self._patch(upload)
-            await self._resync(upload)
+                taken = await self._patch(upload)
+            if not (taken and upload.home):
+                await self._resync(upload)
 
     async def _resync(self, upload: Upload) -> None:
         """Ask for the offset, until somebody says it; sometimes several at once do."""
@@ -172,11 +180,14 @@ class Sender(Caller):
                     return
             await self._pause()
 
-    async def _patch(self, upload: Upload) -> None:
+    async def _patch(self, upload: Upload) -> bool:
+        """Send some of the rest; True when it was taken. By small bodies for one server, whose tails it makes parts of."""
         rest = len(upload.data) - upload.seen
-        size = rest if self._random.random() < 0.4 else min(rest, int(2 ** self._random.uniform(0, 23)))
+        least, most, whole = (16, 21, 0.05) if upload.home else (0, 23, 0.4)
+        size = rest if self._random.random() < whole else min(rest, int(2 ** self._random.uniform(least, most)))
         ways = [self._plain] if self.calm or not size else [self._plain, self._checked, self._broken, self._left_open]
-        await self._random.choices(ways, [4, 2, 3, 1][: len(ways)])[0](upload, upload.seen, size)
+        weights = [20, 1, 1, 1] if upload.home else [4, 2, 3, 1]
+        return await self._random.choices(ways, weights[: len(ways)])[0](upload, upload.seen, size)
 
     def _headers(self, upload: Upload, start: int, size: int) -> dict[str, str]:
         """Write a PATCH's; the last one of a deferred upload says the length."""
@@ -194,14 +205,14 @@ class Sender(Caller):
     async def _plain(self, upload: Upload, start: int, size: int) -> bool:
         """Send a body at once; True when it was taken."""
         upload.sent = max(upload.sent, start + size)
-        answer = await self._ask(upload, "PATCH", self._headers(upload, start, size), upload.data[start : start + size])
+        answer = await self._ask(upload, "PATCH", self._headers(upload, start, size), upload.write(start, size))
         return self._took(upload, answer, start, size)
 
-    async def _checked(self, upload: Upload, start: int, size: int) -> None:
+    async def _checked(self, upload: Upload, start: int, size: int) -> bool:
         """Send a body with a checksum, which is a wrong one now and then."""
         size = min(size, 9 * MIB)
-        data = upload.data[start : start + size]
         wrong = self._random.random() < 0.2
+        data = upload.data[start : start + size] if wrong else upload.write(start, size)
         claimed = digest("sha1", data + b"?" * wrong)
         upload.whole = max(start, upload.sent), start + size  # older senders' bytes may still come in before the claim
         if not wrong:
@@ -210,41 +221,43 @@ class Sender(Caller):
         answer = await self._ask(upload, "PATCH", headers, data)
         if wrong and answer.status == 204:
             upload.violate("a wrong checksum was accepted")
-        self._took(upload, answer, start, size)
+        return self._took(upload, answer, start, size)
 
-    async def _broken(self, upload: Upload, start: int, size: int) -> None:
+    async def _broken(self, upload: Upload, start: int, size: int) -> bool:
         """Announce more than is sent, and go away; by a FIN, or a RST, slowly or at once."""
         part = self._random.randint(0, size)
-        async with self._connection("PATCH") as raw:
+        async with self._connection("PATCH", upload.home) as raw:
             await self._begin(upload, raw, start, size)
-            await self._trickle(upload, raw, start, part)
+            await self._trickle(upload, raw, start, upload.write(start, part))
             if self._random.random() < 0.5:
                 await self._resync(upload)
             if self._random.random() < 0.5:
                 raw.reset()
+        return False
 
-    async def _left_open(self, upload: Upload, start: int, size: int) -> None:
+    async def _left_open(self, upload: Upload, start: int, size: int) -> bool:
         """Go silent in the middle; somebody else goes on; then the old connection brings nonsense."""
         part = self._random.randint(0, size - 1)
         async with self._connection("PATCH") as raw:
             await self._begin(upload, raw, start, size)
-            await self._trickle(upload, raw, start, part)
+            await self._trickle(upload, raw, start, upload.write(start, part))
             await self._resync(upload)
             rest = len(upload.data) - upload.seen
             if rest and await self._plain(upload, upload.seen, self._random.randint(1, rest)):
                 await raw.send(b"nonsense" * 1000)
                 await asyncio.sleep(0.1)
+        return False
 
     async def _begin(self, upload: Upload, raw: Raw, start: int, size: int) -> None:
         headers = {**VERSION, **self._headers(upload, start, size), "Content-Length": size}
         await raw.send(request("PATCH", path_of(upload.url), headers))
 
-    async def _trickle(self, upload: Upload, raw: Raw, start: int, size: int) -> None:
+    async def _trickle(self, upload: Upload, raw: Raw, start: int, data: bytes) -> None:
         slow = self._random.random() < 0.3
-        for at in range(start, start + size, PIECE):
-            end = min(start + size, at + PIECE)
-            upload.sent = max(upload.sent, end)
-            await raw.send(upload.data[at:end])
+        for at in range(0, len(data), PIECE):
+            piece = data[at : at + PIECE]
+            upload.sent = max(upload.sent, start + at + len(piece))
+            await raw.send(piece)
             if slow:
                 await asyncio.sleep(self._random.uniform(0, 0.1))
 

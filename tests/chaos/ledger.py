@@ -1,7 +1,9 @@
 """What a client knows of its upload, and what no answer may contradict."""
 
 import hashlib
+import itertools
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -9,6 +11,7 @@ from tests.conformance.client import Answer
 
 AWAY = frozenset({423, 503, 507})
 """Answers that ask a client to come again."""
+MARKS = 256
 
 
 class Violation(AssertionError):
@@ -36,6 +39,8 @@ class Tally:
 class Upload:
     """One upload: its bytes, how many of them were ever put on a socket, and the highest offset that anybody saw.
 
+    *home* is the server that it keeps to, until that one is gone.
+    *starts* of its requests, the creation's first, where no two of them send the same bytes: a byte tells who brought it.
     *whole* is what only a PATCH with a checksum brought, and it has not been answered: it counts whole or not at all.
     *doomed* is set when somebody took its parts away from outside: then, and only then, it may be gone.
     """
@@ -50,11 +55,21 @@ class Upload:
     doomed: bool = False
     deleted: bool = False
     finished: bool = False
+    home: str = ""
+    starts: list[int] | None = None
 
     @property
     def id(self) -> str:
         """The last part of its URL."""
         return self.url[-32:]
+
+    def write(self, start: int, size: int) -> bytes:
+        """Make the body of a request: the source's bytes, or others that only it sends."""
+        data = self.data[start : start + size]
+        if self.starts is None:
+            return data
+        self.starts.append(start)
+        return _marked(data, len(self.starts) - 1)
 
     def saw(self, offset: int, before: int) -> None:
         """Hear an offset; *before* is the highest that was known when the question was asked."""
@@ -69,7 +84,7 @@ class Upload:
     def heard(self, method: str, answer: Answer) -> None:
         """Take an answer; one that no fault excuses is a violation."""
         self.tally.requests[f"{method} {answer.status}"] += 1
-        if answer.status in AWAY or answer.status < 300:
+        if answer.status in ({423} if method == "HEAD" else AWAY) or answer.status < 300:
             return
         if answer.status == 404 and (self.doomed or self.deleted or self._aborted_at_birth()):
             return
@@ -86,6 +101,9 @@ class Upload:
 
     def got(self, data: bytes) -> None:
         """Compare a download."""
+        if self.starts is not None and len(data) == len(self.data):
+            self._unmixed(data, self.starts)
+            self.data, self.starts = data, None
         if hashlib.sha256(data).digest() != hashlib.sha256(self.data).digest():
             at = next(
                 (n for n, (a, b) in enumerate(zip(data, self.data, strict=False)) if a != b), min(len(data), len(self.data))
@@ -94,9 +112,25 @@ class Upload:
         self.tally.compared += len(data)
         self.finished = True
 
+    def _unmixed(self, data: bytes, starts: Sequence[int]) -> None:
+        """See that each request brought the bytes from where it began to where another one went on."""
+        brought = None
+        for start, end in itertools.pairwise(sorted({*starts, len(data)})):
+            mark = (data[start] - self.data[start]) % MARKS
+            if mark != brought and start not in starts[mark::MARKS]:
+                self.violate(f"byte {start} is of a request that did not begin there")
+            if data[start:end] != _marked(self.data[start:end], mark):
+                self.violate(f"bytes {start} to {end} are not those of one request")
+            brought = mark
+
     def violate(self, what: str) -> NoReturn:
         """Break off."""
         raise Violation(f"{self.url}: {what}")
+
+
+def _marked(data: bytes, request: int) -> bytes:
+    """Turn a source's bytes into those that only one request sends."""
+    return data.translate(bytes((byte + request) % MARKS for byte in range(256)))
 
 
 @dataclass(eq=False)

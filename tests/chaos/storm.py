@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.ledger import Tally, Upload
+from tests.chaos.ledger import Tally, Upload, Violation
 from tests.chaos.plant import Plant
 from tests.servers import CommandProcess
 from tests.services.s3_proxy import S3Proxy
 from tusfm.adapters.storage_s3 import S3Place, S3Storage
 
-FROZEN_SECONDS = 40.0  # longer than a lease, a heartbeat, and every timeout of a request to storage or database
+FROZEN_SECONDS = 65.0  # longer than a lease, a heartbeat, and every timeout of a request or of a client's body
 OPERATIONS = (
     *("PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload"),
     *("UploadPartCopy", "HeadObject", "GetObject", "DeleteObject"),
@@ -74,15 +74,25 @@ class Storm:
     counts: Counter[str] = field(default_factory=Counter)
     _thawing: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def rage(self, blows: Sequence[Blow]) -> None:
-        """Strike, each at its time, or as soon as the one before it is over; then mend everything."""
+    async def rage(self, seed: int, seconds: float) -> None:
+        """Strike, each blow at its time or as soon as the one before it is over, for so long; then mend everything."""
         began = asyncio.get_running_loop().time()
-        for blow in blows:
-            await asyncio.sleep(max(0.0, began + blow.at - asyncio.get_running_loop().time()))
+        for blow in schedule(seed, seconds):
+            passed = asyncio.get_running_loop().time() - began
+            if passed > seconds:
+                break
+            await asyncio.sleep(max(0.0, blow.at - passed))
             self.counts[blow.kind] += 1
+            self._are_alive()
             await self._strike(blow)
         self.plant.heal()
         await asyncio.gather(*self._thawing)
+        self._are_alive()
+
+    def _are_alive(self) -> None:
+        for process in (*self.plant.servers, self.plant.worker):
+            if process.process is None or process.process.poll() is not None:
+                raise Violation(f"a process ended of itself: {process.log()[-500:]}")
 
     async def _strike(self, blow: Blow) -> None:
         plant, pause = self.plant, blow.seconds
@@ -118,7 +128,9 @@ class Storm:
     async def _drain(self, number: int) -> None:
         """A rolling restart's step."""
         server = self.plant.servers[number]
-        await asyncio.to_thread(server.stop)
+        status = await asyncio.to_thread(server.stop)
+        if status not in {0, -signal.SIGTERM}:  # by the signal, if it had only begun to start
+            raise Violation(f"a server that was asked to stop ended with {status}")
         server.launch()
 
     async def _freeze(self, number: int) -> None:
