@@ -68,9 +68,10 @@ class Sender(Caller):
         if self._random.random() < 0.15:
             await self._concatenation()
             return
-        upload = self._new(self._size(), deferred=self._random.random() < 0.25)
-        upload.starts = [0] if self._random.random() < 0.5 else None
-        upload.home = self._random.choice(self._urls) if self._random.random() < 0.3 else ""
+        home = self._random.choice(self._urls) if self._random.random() < 0.2 else ""
+        size = self._random.randint(9 * MIB, 25 * MIB) if home else self._size()
+        upload = self._new(size, deferred=self._random.random() < 0.25)
+        upload.home, upload.starts = home, [0] if self._random.random() < 0.5 else None
         await self._create(upload)
         await self._transfer(upload)
         await self.verify(upload)

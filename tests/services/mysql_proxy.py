@@ -118,7 +118,10 @@ class MysqlProxy:
             there, back = await asyncio.open_connection(self.server.host, self.server.port)
             answers = asyncio.create_task(_copy(there, writer))
             with contextlib.closing(back):
-                await self._questions(reader, back, answers)
+                try:
+                    await self._questions(reader, back, answers)
+                finally:
+                    answers.cancel()  # asyncio itself would forget it
         self._clients.remove(writer)
 
     async def _questions(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, answers: asyncio.Task[None]) -> None:
