@@ -184,10 +184,10 @@ class Sender(Caller):
     async def _patch(self, upload: Upload) -> bool:
         """Send some of the rest; True when it was taken. By small bodies for one server, whose tails it makes parts of."""
         rest = len(upload.data) - upload.seen
-        least, most, whole = (16, 21, 0.05) if upload.home else (0, 23, 0.4)
+        least, most, whole = (18, 21.5, 0.01) if upload.home else (0, 23, 0.4)
         size = rest if self._random.random() < whole else min(rest, int(2 ** self._random.uniform(least, most)))
         ways = [self._plain] if self.calm or not size else [self._plain, self._checked, self._broken, self._left_open]
-        weights = [20, 1, 1, 1] if upload.home else [4, 2, 3, 1]
+        weights = [40, 1, 1, 1] if upload.home else [4, 2, 3, 1]
         return await self._random.choices(ways, weights[: len(ways)])[0](upload, upload.seen, size)
 
     def _headers(self, upload: Upload, start: int, size: int) -> dict[str, str]:

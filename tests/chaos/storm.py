@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import signal
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -46,6 +46,11 @@ class Blow:
     dice: float
     seconds: float
 
+    @property
+    def target(self) -> str:
+        """What goes down; one blow at a time may strike it."""
+        return "MinIO" if self.kind.startswith("abort") else self.kind.rpartition(" ")[2]
+
     def __str__(self) -> str:
         """Say it in a line."""
         return f"{self.at:6.1f} s  {self.kind} ({self.dice:.3f}, {self.seconds:.1f} s)"
@@ -72,25 +77,36 @@ class Storm:
     """Of each client."""
     tally: Tally
     counts: Counter[str] = field(default_factory=Counter)
+    _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _thawing: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def rage(self, seed: int, seconds: float) -> None:
-        """Strike, each blow at its time or as soon as the one before it is over, for so long; then mend everything."""
-        began = asyncio.get_running_loop().time()
+        """Strike, each blow at its time or as soon as its target is up again, for so long; then mend everything."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        striking = []
         for blow in schedule(seed, seconds):
-            passed = asyncio.get_running_loop().time() - began
-            if passed > seconds:
-                break
-            await asyncio.sleep(max(0.0, blow.at - passed))
-            self.counts[blow.kind] += 1
-            self._are_alive()
-            await self._strike(blow)
+            await asyncio.sleep(began + blow.at - loop.time())
+            striking.append(asyncio.create_task(self._in_turn(blow, began + seconds)))
+            for one in striking:
+                if one.done():
+                    one.result()
+        await asyncio.gather(*striking)
         self.plant.heal()
         await asyncio.gather(*self._thawing)
-        self._are_alive()
+        self._are_alive("server", "worker")
 
-    def _are_alive(self) -> None:
-        for process in (*self.plant.servers, self.plant.worker):
+    async def _in_turn(self, blow: Blow, end: float) -> None:
+        """Strike unless the storm is over before the target's turn comes; other targets may be down meanwhile."""
+        async with self._turns[blow.target]:
+            if asyncio.get_running_loop().time() < end:
+                self.counts[blow.kind] += 1
+                self._are_alive(blow.target)
+                await self._strike(blow)
+
+    def _are_alive(self, *targets: str) -> None:
+        ours: dict[str, Sequence[CommandProcess]] = {"server": self.plant.servers, "worker": [self.plant.worker]}
+        for process in itertools.chain.from_iterable(ours.get(target, ()) for target in targets):
             if process.process is None or process.process.poll() is not None:
                 raise Violation(f"a process ended of itself: {process.log()[-500:]}")
 
