@@ -152,6 +152,7 @@ class Storm:
     async def _freeze(self, number: int) -> None:
         """Stop a server where it stands, for longer than any of its timeouts; meanwhile the storm goes on."""
         if self.plant.frozen:
+            self.counts.update({"freeze server": -1, "kill server": 1})
             await self._kill(number, 0)
             return
         process = self.plant.servers[number].process
