@@ -10,7 +10,7 @@ from tests.chaos.run import run
 from tests.conftest import missing
 from tests.services.s3 import binary
 
-SECONDS = float(os.environ.get("TUSFM_TEST_CHAOS_SECONDS", "120"))
+SECONDS = float(os.environ.get("TUSFM_TEST_CHAOS_SECONDS", "90"))
 SEED = int(os.environ.get("TUSFM_TEST_CHAOS_SEED", "7"))
 PATIENCE_SECONDS = 200.0  # a minute is the promise; this machine may have other work to do
 
@@ -27,4 +27,4 @@ def test_nothing_acknowledged_is_lost_whatever_breaks(tmp_path: Path) -> None:
     for name in ("mariadbd", "rabbitmq-server"):
         if shutil.which(name) is None:
             missing(name)
-    print(run(tmp_path, SEED, SECONDS, PATIENCE_SECONDS, chunk_senders=1))
+    print(run(tmp_path, SEED, SECONDS, PATIENCE_SECONDS, chunk_senders=0))
