@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
+from tests.statements import overheard
 from tusfm.adapters.database_sqlite import READERS, Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.engine.appending import Append
@@ -39,17 +39,14 @@ async def counted(engine: Engine) -> AsyncIterator[dict[str, int]]:
     await stand_still(engine, engine.metadata.db)
     seen = {"transactions": 0, "queries": 0}
 
-    def write(*said: str) -> None:
-        seen["transactions"] += said[2].startswith("BEGIN")
+    def count(statement: str) -> None:
+        if threading.current_thread().name.startswith("sqlite-read"):
+            seen["queries"] += 1
+        else:
+            seen["transactions"] += statement.startswith("BEGIN")
 
-    def read(*_: object) -> None:
-        seen["queries"] += 1
-
-    event.listen(engine.metadata.db._writer, "before_cursor_execute", write)
-    event.listen(engine.metadata.db._reader, "before_cursor_execute", read)
-    yield seen
-    event.remove(engine.metadata.db._writer, "before_cursor_execute", write)
-    event.remove(engine.metadata.db._reader, "before_cursor_execute", read)
+    with overheard(count):
+        yield seen
 
 
 @pytest.mark.parametrize("multipart", [False, True])

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.util import await_only
 
 from tusfm.adapters.database_mysql import Mysql
+from tusfm.adapters.databases import Connection
 
 
 async def test_a_cancelled_transaction_is_not_tried_again(mysql_url: str) -> None:
@@ -16,7 +16,7 @@ async def test_a_cancelled_transaction_is_not_tried_again(mysql_url: str) -> Non
 
     def work(connection: Connection) -> None:
         tries.append(asyncio.Event())
-        connection.exec_driver_sql("SELECT 1").close()
+        connection.exec_driver_sql("SELECT 1").all()
         began.set()
         try:
             await_only(tries[-1].wait())

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
+from tests.statements import overheard
 from tusfm.adapters.database_sqlite import Sqlite
-from tusfm.adapters.databases import Seen
+from tusfm.adapters.databases import Connection, Seen
 from tusfm.domain.errors import Fenced, MetadataUnavailable
 
 Add = Callable[[Connection], int]
@@ -20,14 +20,14 @@ Add = Callable[[Connection], int]
 
 @asynccontextmanager
 async def database(folder: Path) -> AsyncIterator[tuple[Sqlite, list[str]]]:
-    """Open a database with an empty table, and the list of statements that its writing connection will have executed."""
+    """Open a database with an empty table, and the list of statements that will have been executed."""
     path = folder / "rows.db"
     made = sqlite3.connect(path)
     made.execute("CREATE TABLE rows (number INTEGER)")
     made.close()
     sqlite, statements = Sqlite(f"sqlite:///{path}"), list[str]()
-    event.listen(sqlite._writer, "before_cursor_execute", lambda *said: statements.append(said[2]))
-    yield sqlite, statements
+    with overheard(statements.append):
+        yield sqlite, statements
     await sqlite.close()
 
 
@@ -103,8 +103,8 @@ async def test_a_commit_that_fails_is_told_to_all_that_shared_it(tmp_path: Path,
     """Each looks whether it had been done; to whom that does not show, it was not."""
     shared: list[str] = []
 
-    def fail(*said: object) -> None:
-        shared.append(str(said[2]))
+    def fail(statement: str) -> None:
+        shared.append(statement)
         if shared[-4:] == ["BEGIN IMMEDIATE", *["INSERT INTO rows VALUES (?)"] * 2, "COMMIT"]:
             raise OperationalError("COMMIT", {}, sqlite3.OperationalError("disk I/O error"))
 
@@ -112,9 +112,9 @@ async def test_a_commit_that_fails_is_told_to_all_that_shared_it(tmp_path: Path,
         return bool(connection.exec_driver_sql("SELECT COUNT(*) FROM rows").scalar())
 
     async with database(tmp_path) as (sqlite, _):
-        event.listen(sqlite._writer, "after_cursor_execute" if done else "before_cursor_execute", fail)
-        async with waiting(sqlite, adding(1), adding(2), seen=seen) as tasks:
-            pass
+        with overheard(after=fail) if done else overheard(before=fail):
+            async with waiting(sqlite, adding(1), adding(2), seen=seen) as tasks:
+                pass
         assert await rows(sqlite) == ([1, 2] if done else [])
         failures = [None if task.exception() is None else type(task.exception()) for task in tasks]
         assert failures == ([None, None] if done else [MetadataUnavailable] * 2)

@@ -10,8 +10,8 @@ from sqlalchemy import event
 from tests.ports.conftest import opened_database
 from tests.ports.uploads import claim, finalizing, made, message, segment
 from tests.simulation.metadata import SimulatedMetadata
+from tests.statements import overheard
 from tusfm.adapters.database_mysql import Mysql
-from tusfm.adapters.database_sqlite import Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import Fenced, MetadataUnavailable
 from tusfm.domain.upload import State, Upload, new_id
@@ -190,24 +190,20 @@ class TestDatabase:
         if isinstance(metadata, SimulatedMetadata):
             pytest.skip("its statements are those of the other two")
         statements: list[str] = []
-        here = isinstance(metadata.db, Sqlite)
         database = metadata.db
-        if isinstance(database, Sqlite):
-            engines = [database._writer, database._reader]
-        else:
-            assert isinstance(database, Mysql)
-            engines = [database.reading.sync_engine, database.writing.sync_engine]
-        for engine in engines:
-            event.listen(engine, "before_cursor_execute", lambda *said: statements.append(said[2].split()[0]))
-        around = (["BEGIN"], ["COMMIT"]) if here else ([], [])  # MySQL's driver sends them by itself
-        upload = await made(metadata)
-        assert statements == [*around[0], "INSERT", *around[1]]
-        statements.clear()
-        await metadata.find(upload.id)
-        assert statements == ["SELECT"]
-        statements.clear()
-        await metadata.claim(claim(upload))
-        assert statements == [*around[0], "UPDATE", "SELECT", *around[1]]
-        statements.clear()
-        await metadata.commit(Commit(id=upload.id, epoch=1, offset=0, reached=5, add=[segment(0, 5)]))
-        assert statements == [*around[0], "UPDATE", "INSERT", *around[1]]
+        around = ([], []) if isinstance(database, Mysql) else (["BEGIN"], ["COMMIT"])  # MySQL's driver sends them by itself
+        if isinstance(database, Mysql):
+            for engine in (database.reading.sync_engine, database.writing.sync_engine):
+                event.listen(engine, "before_cursor_execute", lambda *said: statements.append(said[2].split()[0]))
+        with overheard(lambda statement: statements.append(statement.split()[0])):
+            upload = await made(metadata)
+            assert statements == [*around[0], "INSERT", *around[1]]
+            statements.clear()
+            await metadata.find(upload.id)
+            assert statements == ["SELECT"]
+            statements.clear()
+            await metadata.claim(claim(upload))
+            assert statements == [*around[0], "UPDATE", "SELECT", *around[1]]
+            statements.clear()
+            await metadata.commit(Commit(id=upload.id, epoch=1, offset=0, reached=5, add=[segment(0, 5)]))
+            assert statements == [*around[0], "UPDATE", "INSERT", *around[1]]

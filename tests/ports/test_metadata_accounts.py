@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy.event import listen
 
 from tests.ports.uploads import claim, made
+from tests.statements import overheard
 from tusfm.adapters.database_sqlite import Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import DeploymentFull, OverQuota, OwnerFull, TooManyUnfinished, TooManyUploads
@@ -119,11 +120,12 @@ class TestCharging:
             deferred = await claimed(metadata, await made(metadata, length=None), size=10)
             known = await claimed(metadata, await made(metadata))
             statements: list[str] = []
-            database: Any = metadata.db
-            engine = database._writer if isinstance(database, Sqlite) else database.writing.sync_engine
-            event.listen(engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
-            await commit(metadata, deferred, 10)
-            await metadata.commit(Commit(id=known.id, epoch=1, offset=0, reached=10))
+            with overheard(statements.append):
+                database: Any = metadata.db
+                if not isinstance(database, Sqlite):
+                    listen(database.writing.sync_engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
+                await commit(metadata, deferred, 10)
+                await metadata.commit(Commit(id=known.id, epoch=1, offset=0, reached=10))
             assert statements
             assert not any("accounts" in statement for statement in statements)
 

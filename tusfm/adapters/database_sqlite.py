@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from tusfm.adapters.database_errors import unavailable, words
-from tusfm.adapters.databases import SQLITE, Seen, Work
+from tusfm.adapters.databases import SQLITE, Connection, Seen, Work
+from tusfm.adapters.sqlite_connection import SqliteConnection
 from tusfm.domain.errors import MetadataUnavailable, OutcomeUnknown
 
 T = TypeVar("T")
@@ -65,21 +64,9 @@ class Sqlite:
         self._path = Path(make_url(url).database or "")
         self._writing = ThreadPoolExecutor(1, "sqlite-write")
         self._reading = ThreadPoolExecutor(READERS, "sqlite-read")
-        self._writer = self._engine()
-        self._reader = self._engine()
-        self._open: dict[tuple[Engine, int], Connection] = {}
+        self._open: dict[int, SqliteConnection] = {}  # by thread
         self._queue: deque[_Write] = deque()
         self._call: Future[None] | None = None  # the newest, to the writing thread
-
-    def _engine(self) -> Engine:
-        engine = create_engine(
-            f"sqlite:///{self._path}",
-            poolclass=NullPool,
-            isolation_level="AUTOCOMMIT",
-            connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
-        )
-        event.listen(engine, "connect", _pragmas)
-        return engine
 
     async def start(self) -> None:
         """Do nothing: connections are opened by their first use."""
@@ -106,25 +93,26 @@ class Sqlite:
         result: T = await waiting.told
         return result
 
-    def _connection(self, engine: Engine) -> Connection:
-        place = (engine, threading.get_ident())
+    def _connection(self) -> SqliteConnection:
+        """Return this thread's connection."""
+        place = threading.get_ident()
         connection = self._open.get(place)
         if connection is None:
             if not self._path.exists():
                 msg = "the database is not there; run 'tusfm migrate'"
                 raise MetadataUnavailable(msg)
-            connection = self._open[place] = engine.connect()
+            connection = self._open[place] = SqliteConnection(self._path, BUSY_SECONDS)
         return connection
 
     def _read(self, work: Work[T]) -> T:
         try:
-            return work(self._connection(self._reader))
+            return work(self._connection())
         except SQLAlchemyError as error:
             raise unavailable(error) from error
 
     def _begin(self, end: float) -> Connection:
         """Begin to write; those that queue share their time for a lock that somebody holds, and do not add it up."""
-        connection = self._connection(self._writer)
+        connection = self._connection()
         waited = end - time.monotonic() < BUSY_SECONDS - SLIGHT_SECONDS
         if waited:
             left = max(0, int((end - time.monotonic()) * 1000))
@@ -196,14 +184,6 @@ def _doubt(connection: Connection, seen: Seen | None, error: SQLAlchemyError) ->
 def _tell(group: Sequence[_Write]) -> None:
     for one in group:
         one.tell()
-
-
-def _pragmas(connection: Any, _: object) -> None:  # noqa: ANN401  a driver's own
-    # That there is a write-ahead log stands in the file, since its migration.
-    cursor = connection.cursor()
-    for pragma in ("synchronous=FULL", "foreign_keys=OFF", "wal_autocheckpoint=2000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _roll_back(connection: Connection) -> None:

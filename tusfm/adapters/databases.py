@@ -3,14 +3,49 @@
 Transactions are plain functions of a connection, written once; `database_sqlite` and `database_mysql` run them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.engine.default import DefaultDialect
 
 T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """What a statement brought, as SQLAlchemy's CursorResult has it."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that were changed."""
+
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        """Return row after row."""
+
+    def all(self) -> Sequence[Sequence[Any]]:
+        """Return all rows."""
+
+    def first(self) -> Sequence[Any] | None:
+        """Return the first row, if there is one."""
+
+    def one(self) -> Sequence[Any]:
+        """Return the only row."""
+
+    def scalar(self) -> Any:  # noqa: ANN401  a column's own
+        """Return the first row's first column, if there is a row."""
+
+    def scalar_one(self) -> Any:  # noqa: ANN401  a column's own
+        """Return the only row's first column."""
+
+
+class Connection(Protocol):
+    """What transactions ask of a connection; SQLAlchemy's is one."""
+
+    def exec_driver_sql(self, statement: str, parameters: Any = ..., /) -> Rows:  # noqa: ANN401  the driver's own
+        """Execute a statement as the driver has it. SQLAlchemyError."""
+
+
 Work = Callable[[Connection], T]
 Seen = Callable[[Connection], bool]
 

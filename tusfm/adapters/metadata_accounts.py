@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from tusfm.adapters.databases import Database, Seen, Work
+from tusfm.adapters.databases import Connection, Database, Seen, Work
 from tusfm.adapters.metadata_session import Session
 from tusfm.domain.errors import OverQuota
 from tusfm.domain.quotas import MINUTE_MS, Account, Charge, Quotas, judge, made_in, stepped

@@ -3,10 +3,10 @@
 import contextlib
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from tusfm.adapters import rows
+from tusfm.adapters.databases import Connection
 from tusfm.adapters.metadata_accounts import NO_LIMITS
 from tusfm.adapters.metadata_ending import FORGET_COMPOSED, EndingSql
 from tusfm.adapters.metadata_session import DAY_MS, milliseconds

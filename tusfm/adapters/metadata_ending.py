@@ -4,9 +4,9 @@ import contextlib
 import hashlib
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from tusfm.adapters.databases import Connection
 from tusfm.adapters.metadata_receiving import ReceivingSql
 from tusfm.adapters.metadata_session import milliseconds
 from tusfm.domain.errors import BadConcatenation, NotFound, OverQuota, TooLarge

@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from tusfm.adapters.databases import Connection
 from tusfm.adapters.metadata_accounts import AccountsSql
 from tusfm.adapters.metadata_session import DAY_MS, FENCED, milliseconds
 from tusfm.domain.errors import Fenced

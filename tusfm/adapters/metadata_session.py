@@ -2,12 +2,9 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
-
-from sqlalchemy import Connection, CursorResult
 
 from tusfm.adapters import rows
-from tusfm.adapters.databases import Database
+from tusfm.adapters.databases import Connection, Database, Rows
 from tusfm.domain.errors import Fenced
 from tusfm.domain.upload import Extent, ExtentKind, Upload
 from tusfm.ports.metadata import Message
@@ -42,7 +39,7 @@ class Session:
         self.process = process
         self.sql: Callable[[str], str] = functools.cache(database.dialect.sql)
 
-    def run(self, connection: Connection, statement: str, **values: object) -> CursorResult[*tuple[Any, ...]]:
+    def run(self, connection: Connection, statement: str, **values: object) -> Rows:
         """Execute a statement, as the driver has it: SQLAlchemy's own text costs more than what it does for us."""
         return connection.exec_driver_sql(self.sql(statement), values)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tusfm.adapters import rows
 from tusfm.adapters.clocks import compare_clocks
-from tusfm.adapters.databases import Database
+from tusfm.adapters.databases import Connection, Database
 from tusfm.adapters.metadata_chunking import ChunkingSql
 from tusfm.adapters.metadata_keys import KeysSql
 from tusfm.adapters.metadata_session import DAY_MS, milliseconds
