@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from tests.deployments import BUCKET
@@ -17,12 +16,13 @@ from tests.engine.engines import running
 from tests.services.s3 import S3Server
 from tests.services.s3_proxy import S3Proxy
 from tests.stacks import ProductionStack, migrated
-from tusfm.adapters.database_mysql import Mysql
 from tusfm.adapters.metadata_sql import SqlMetadata
+from tusfm.adapters.metadata_watched import WatchedDatabase
 from tusfm.adapters.storage_s3 import S3Storage
 from tusfm.domain.upload import Role, State
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
+from tusfm.ports.watching import Step, Unwatched
 from tusfm.wiring import Engine
 
 KIB = 1024
@@ -30,7 +30,7 @@ MIB = 1024 * KIB
 
 
 @dataclass
-class Costs:
+class Costs(Unwatched):
     """An engine, and what it has done since the last look."""
 
     engine: Engine
@@ -38,6 +38,12 @@ class Costs:
     proxy: S3Proxy
     transactions: int = 0
     queries: int = 0
+
+    def step(self, step: Step) -> AbstractContextManager[object]:
+        """Count a transaction, or what is only read."""
+        self.transactions += step.name == "write"
+        self.queries += step.name == "read"
+        return nullcontext()
 
     def clear(self) -> None:
         """Count from nothing."""
@@ -69,29 +75,10 @@ async def costs(mysql_server: URL, minio_server: S3Server, tmp_path: Path) -> As
                 assert one.storage._making is not None
                 await one.storage._making
             counted = Costs(engine, other, proxy)
-            with transactions(counted):
-                counted.clear()
-                yield counted
-
-
-@contextmanager
-def transactions(costs: Costs) -> Iterator[None]:
-    """Count commits, and what was only read."""
-    assert isinstance(costs.engine.metadata, SqlMetadata)
-    assert isinstance(costs.engine.metadata.db, Mysql)
-    writing, reading = costs.engine.metadata.db.writing.sync_engine, costs.engine.metadata.db.reading.sync_engine
-
-    def committed(_: object) -> None:
-        costs.transactions += 1
-
-    def read(_: object) -> None:
-        costs.queries += 1
-
-    event.listen(writing, "commit", committed)
-    event.listen(reading, "rollback", read)
-    yield
-    event.remove(writing, "commit", committed)
-    event.remove(reading, "rollback", read)
+            assert isinstance(engine.metadata, SqlMetadata)
+            engine.metadata.db = WatchedDatabase(engine.metadata.db, counted)
+            counted.clear()
+            yield counted
 
 
 async def test_a_creation_without_a_body(costs: Costs) -> None:

@@ -1,8 +1,10 @@
-"""MySQL behind the face of `databases`: what happens to a transaction whose task is ended."""
+"""MySQL behind the face of `databases`: what becomes of a transaction, and of its connection, when something ends it."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
-from sqlalchemy.exc import OperationalError
+import pytest
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.util import await_only
 
 from tusfm.adapters.database_mysql import Mysql
@@ -16,7 +18,7 @@ async def test_a_cancelled_transaction_is_not_tried_again(mysql_url: str) -> Non
 
     def work(connection: Connection) -> None:
         tries.append(asyncio.Event())
-        connection.exec_driver_sql("SELECT 1").all()
+        connection.exec_driver_sql("SELECT 1")
         began.set()
         try:
             await_only(tries[-1].wait())
@@ -43,3 +45,54 @@ async def test_a_transaction_waits_for_a_busy_disk(mysql_url: str) -> None:
         assert await database.write(work) == 0
     finally:
         await database.close()
+
+
+def connection_id(connection: Connection) -> int:
+    """Ask who we are to the server."""
+    return int(connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one())
+
+
+@pytest.fixture
+async def database(mysql_url: str) -> AsyncIterator[Mysql]:
+    """Open a database with one connection for reading, and one for transactions, and a table that takes each number once."""
+    database = Mysql(mysql_url, 2)
+    await database.write(lambda connection: connection.exec_driver_sql("CREATE TABLE numbers (n INT PRIMARY KEY)").rowcount)
+    yield database
+    await database.close()
+
+
+async def test_what_was_refused_leaves_nothing(database: Mysql) -> None:
+    """A transaction whose row is there already is undone, and its connection goes on."""
+
+    def add_twice(connection: Connection) -> None:
+        for _ in range(2):
+            connection.exec_driver_sql("INSERT INTO numbers VALUES (%(n)s)", {"n": 1})
+
+    before = await database.write(connection_id)
+    with pytest.raises(IntegrityError):
+        await database.write(add_twice)
+    assert await database.write(connection_id) == before
+    assert await database.read(lambda connection: connection.exec_driver_sql("SELECT n FROM numbers").first()) is None
+
+
+async def test_a_connection_that_the_server_ended_is_replaced(database: Mysql) -> None:
+    """The next transaction does not notice."""
+    ended = await database.write(connection_id)
+    await database.read(lambda connection: connection.exec_driver_sql(f"KILL {ended}").rowcount)
+    assert await database.write(connection_id) != ended
+
+
+async def test_a_statement_that_was_left_ends_its_connection(database: Mysql) -> None:
+    """Nobody is given the answer to another one's question."""
+    asked = asyncio.Event()
+
+    def ask(connection: Connection) -> int:
+        asked.set()
+        return int(connection.exec_driver_sql("SELECT SLEEP(60)").scalar_one())
+
+    before = await database.write(connection_id)
+    asking = asyncio.create_task(database.write(ask))
+    await asked.wait()
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert await database.write(connection_id) != before

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from tests.ports.conftest import opened_database
 from tests.ports.uploads import claim, finalizing, made, message, segment
 from tests.simulation.metadata import SimulatedMetadata
 from tests.statements import overheard
 from tusfm.adapters.database_mysql import Mysql
+from tusfm.adapters.databases import MYSQL
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import Fenced, MetadataUnavailable
 from tusfm.domain.upload import State, Upload, new_id
@@ -193,8 +193,12 @@ class TestDatabase:
         database = metadata.db
         around = ([], []) if isinstance(database, Mysql) else (["BEGIN"], ["COMMIT"])  # MySQL's driver sends them by itself
         if isinstance(database, Mysql):
-            for engine in (database.reading.sync_engine, database.writing.sync_engine):
-                event.listen(engine, "before_cursor_execute", lambda *said: statements.append(said[2].split()[0]))
+
+            def noted(statement: str) -> str:
+                statements.append(statement.split(maxsplit=1)[0])
+                return MYSQL.sql(statement)
+
+            metadata.sql = noted
         with overheard(lambda statement: statements.append(statement.split()[0])):
             upload = await made(metadata)
             assert statements == [*around[0], "INSERT", *around[1]]

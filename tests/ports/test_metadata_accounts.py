@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy.event import listen
 
 from tests.ports.uploads import claim, made
 from tests.statements import overheard
 from tusfm.adapters.database_sqlite import Sqlite
+from tusfm.adapters.databases import MYSQL
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import DeploymentFull, OverQuota, OwnerFull, TooManyUnfinished, TooManyUploads
 from tusfm.domain.quotas import STEP_BYTES, Account, Charge, Quotas, judge, stepped
@@ -120,10 +120,14 @@ class TestCharging:
             deferred = await claimed(metadata, await made(metadata, length=None), size=10)
             known = await claimed(metadata, await made(metadata))
             statements: list[str] = []
+            if not isinstance(metadata.db, Sqlite):
+
+                def noted(statement: str) -> str:
+                    statements.append(statement)
+                    return MYSQL.sql(statement)
+
+                metadata.sql = noted
             with overheard(statements.append):
-                database: Any = metadata.db
-                if not isinstance(database, Sqlite):
-                    listen(database.writing.sync_engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
                 await commit(metadata, deferred, 10)
                 await metadata.commit(Commit(id=known.id, epoch=1, offset=0, reached=10))
             assert statements

@@ -69,7 +69,7 @@ class Rows:
 
 
 class Tables:
-    """The database itself; every process has its way to it. Stands in for SQLAlchemy's connection, too."""
+    """The database itself; every process has its way to it. Stands in for a connection, too."""
 
     def __init__(self, now: Callable[[], float], rewritten: Mapping[str, str] | None = None) -> None:
         """Take the clock in seconds since 1970, and stretches of SQL that are to be others (guards that are taken out)."""
@@ -97,16 +97,12 @@ class Tables:
 
 
 class Way(Protocol):
-    """How a process reaches the tables: what SQLAlchemy's engine is to the product."""
+    """How a process reaches the tables: what its connections are to the product."""
 
-    @property
-    def sync_engine(self) -> "Way":
-        """Be the engine on the other side of SQLAlchemy's bridge as well."""
+    def one(self) -> Any:
+        """Lend a connection, as a context; it has the tables' methods, and commit."""
 
-    def connect(self) -> Any:
-        """Open a connection, as a context; it has the tables' methods, and commit."""
-
-    async def dispose(self) -> None:
+    async def close(self) -> None:
         """Close."""
 
 
@@ -124,8 +120,8 @@ class Reached(Mysql):
     """Runs transactions over a way, with the product's own repetitions."""
 
     def __init__(self, tables: Tables, way: Way) -> None:
-        """Open nothing; in the place of both pools is the way."""
-        with replaced({"tusfm.adapters.database_mysql:_engine": lambda *_: way}):
+        """Open nothing; in the place of both kinds of connections is the way."""
+        with replaced({"tusfm.adapters.database_mysql:Connections": lambda *_, **__: way}):
             super().__init__("", CONNECTIONS)
         self.dialect = Dialect(tables)  # type: ignore[assignment]
 
@@ -176,11 +172,10 @@ class ShortWay:
     def __init__(self, tables: Tables) -> None:
         """Take the tables."""
         self._tables = tables
-        self.sync_engine = self
 
-    def connect(self) -> Direct:
-        """Open a connection."""
+    def one(self) -> Direct:
+        """Lend a connection."""
         return Direct(self._tables)
 
-    async def dispose(self) -> None:
+    async def close(self) -> None:
         """Do nothing."""

@@ -295,17 +295,16 @@ class Later:
 
 
 class MetadataWay:
-    """A process's way to the database: SQLAlchemy's engine to the product."""
+    """A process's way to the database: its connections to the product."""
 
     def __init__(self, world: "World", process: Process) -> None:
         """Take the process whose connections these are."""
         self._world = world
         self._process = process
-        self.sync_engine = self
 
-    def connect(self) -> Connection:
-        """Open a connection."""
+    def one(self) -> Connection:
+        """Lend a connection."""
         return Connection(self._world, self._process)
 
-    async def dispose(self) -> None:
+    async def close(self) -> None:
         """Do nothing."""

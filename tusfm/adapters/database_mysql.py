@@ -6,13 +6,12 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 from tusfm.adapters.database_errors import BROKEN, NO_ANSWER, passing, unavailable, words
 from tusfm.adapters.databases import MYSQL, Seen, Work
+from tusfm.adapters.mysql_connections import Connections, MysqlConnection
 from tusfm.domain.errors import Fenced, MetadataUnavailable, OutcomeUnknown
 
 T = TypeVar("T")
@@ -38,23 +37,23 @@ class Mysql:
         """Open nothing yet. *pool_size*: connections in all, a third of them for reading, and one of each at least."""
         readers = max(1, pool_size // 3)
         writers = max(1, pool_size - readers)
-        self.reading = _engine(url, readers, "AUTOCOMMIT")
-        self.writing = _engine(url, writers, "READ COMMITTED")
+        self._reading = Connections(url, autocommit=True)
+        self._writing = Connections(url, autocommit=False)
         self._readers, self._writers = _Queue(readers, PATIENCE_SECONDS), _Queue(writers, WRITE_SECONDS)
 
     async def start(self) -> None:
         """Do nothing: connections are opened by their first use."""
 
     async def close(self) -> None:
-        """Close the pools."""
-        for engine in (self.reading, self.writing):
-            await engine.dispose()
+        """Close the connections."""
+        for connections in (self._reading, self._writing):
+            await connections.close()
 
     async def read(self, work: Work[T]) -> T:
         """Run a reading function, again when the connection turns out to be dead."""
 
         def attempt() -> T:
-            with self.reading.sync_engine.connect() as connection:
+            with self._reading.one() as connection:
                 return work(connection)
 
         return await self._persist(attempt, _Outcome(), self._readers)
@@ -64,7 +63,7 @@ class Mysql:
         outcome = _Outcome()
 
         def attempt() -> T:
-            with self.writing.sync_engine.connect() as connection:
+            with self._writing.one() as connection:
                 return outcome.of(connection, work, seen)
 
         return await self._persist(attempt, outcome, self._writers)
@@ -102,22 +101,8 @@ def _cancelled() -> int:
     return task.cancelling()
 
 
-def _engine(url: str, connections: int, isolation: str) -> AsyncEngine:
-    """Make a pool. Every transaction is ended before its connection goes back, so none is rolled back once more."""
-    return create_async_engine(
-        url,
-        pool_size=connections,
-        max_overflow=0,
-        pool_recycle=1800,
-        pool_reset_on_return=None,
-        skip_autocommit_rollback=True,
-        isolation_level=isolation,
-        connect_args={"connect_timeout": 3, "init_command": "SET time_zone = '+00:00'"},
-    )
-
-
 class _Queue:
-    """Those that wait for one of a pool's connections; a crowd is not a database that is away."""
+    """Those that wait for one of so many connections; a crowd is not a database that is away."""
 
     def __init__(self, size: int, patience: float) -> None:
         self.patience = patience
@@ -164,7 +149,7 @@ class _Outcome:
         self.unknown = self.unknown or self._committing
         self._committing = False
 
-    def of(self, connection: Connection, work: Work[T], seen: Seen | None) -> T:
+    def of(self, connection: MysqlConnection, work: Work[T], seen: Seen | None) -> T:
         """Run the transaction once; one that finds nothing to do may have been done before, by itself.
 
         If it was not seen to have been done, somebody may have gone on from it since: nobody can tell, and its objects stay.
