@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tusfm.adapters.sqlite_connection import SqliteConnection, SqliteRows
+from tusfm.adapters.databases import Rows
+from tusfm.adapters.sqlite_connection import SqliteConnection
 
 
 def nothing(_: str) -> None:
@@ -16,14 +17,14 @@ def nothing(_: str) -> None:
 @contextmanager
 def overheard(before: Callable[[str], object] = nothing, after: Callable[[str], object] = nothing) -> Iterator[None]:
     """Tell of each, in the thread that executes it; what these raise is raised there."""
-    execute = SqliteConnection.exec_driver_sql
+    execute = SqliteConnection.execute
 
-    def told(connection: SqliteConnection, statement: str, *values: Any) -> SqliteRows:
+    def told(connection: SqliteConnection, statement: str, *values: Any) -> Rows:
         before(statement)
         rows = execute(connection, statement, *values)
         after(statement)
         return rows
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(SqliteConnection, "exec_driver_sql", told)
+        patched.setattr(SqliteConnection, "execute", told)
         yield

@@ -18,7 +18,7 @@ async def test_a_cancelled_transaction_is_not_tried_again(mysql_url: str) -> Non
 
     def work(connection: Connection) -> None:
         tries.append(asyncio.Event())
-        connection.exec_driver_sql("SELECT 1")
+        connection.execute("SELECT 1")
         began.set()
         try:
             await_only(tries[-1].wait())
@@ -39,7 +39,7 @@ async def test_a_transaction_waits_for_a_busy_disk(mysql_url: str) -> None:
     database = Mysql(mysql_url, 3)
 
     def work(connection: Connection) -> int:
-        return int(connection.exec_driver_sql("SELECT SLEEP(3.5)").scalar_one())
+        return int(connection.execute("SELECT SLEEP(3.5)").scalar_one())
 
     try:
         assert await database.write(work) == 0
@@ -49,14 +49,14 @@ async def test_a_transaction_waits_for_a_busy_disk(mysql_url: str) -> None:
 
 def connection_id(connection: Connection) -> int:
     """Ask who we are to the server."""
-    return int(connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one())
+    return int(connection.execute("SELECT CONNECTION_ID()").scalar_one())
 
 
 @pytest.fixture
 async def database(mysql_url: str) -> AsyncIterator[Mysql]:
     """Open a database with one connection for reading, and one for transactions, and a table that takes each number once."""
     database = Mysql(mysql_url, 2)
-    await database.write(lambda connection: connection.exec_driver_sql("CREATE TABLE numbers (n INT PRIMARY KEY)").rowcount)
+    await database.write(lambda connection: connection.execute("CREATE TABLE numbers (n INT PRIMARY KEY)").rowcount)
     yield database
     await database.close()
 
@@ -66,19 +66,19 @@ async def test_what_was_refused_leaves_nothing(database: Mysql) -> None:
 
     def add_twice(connection: Connection) -> None:
         for _ in range(2):
-            connection.exec_driver_sql("INSERT INTO numbers VALUES (%(n)s)", {"n": 1})
+            connection.execute("INSERT INTO numbers VALUES (%(n)s)", {"n": 1})
 
     before = await database.write(connection_id)
     with pytest.raises(IntegrityError):
         await database.write(add_twice)
     assert await database.write(connection_id) == before
-    assert await database.read(lambda connection: connection.exec_driver_sql("SELECT n FROM numbers").first()) is None
+    assert await database.read(lambda connection: connection.execute("SELECT n FROM numbers").first()) is None
 
 
 async def test_a_connection_that_the_server_ended_is_replaced(database: Mysql) -> None:
     """The next transaction does not notice."""
     ended = await database.write(connection_id)
-    await database.read(lambda connection: connection.exec_driver_sql(f"KILL {ended}").rowcount)
+    await database.read(lambda connection: connection.execute(f"KILL {ended}").rowcount)
     assert await database.write(connection_id) != ended
 
 
@@ -88,7 +88,7 @@ async def test_a_statement_that_was_left_ends_its_connection(database: Mysql) ->
 
     def ask(connection: Connection) -> int:
         asked.set()
-        return int(connection.exec_driver_sql("SELECT SLEEP(60)").scalar_one())
+        return int(connection.execute("SELECT SLEEP(60)").scalar_one())
 
     before = await database.write(connection_id)
     asking = asyncio.create_task(database.write(ask))

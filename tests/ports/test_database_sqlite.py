@@ -33,7 +33,7 @@ async def database(folder: Path) -> AsyncIterator[tuple[Sqlite, list[str]]]:
 
 def adding(number: int) -> Add:
     """Make a transaction that adds a row."""
-    return lambda connection: connection.exec_driver_sql("INSERT INTO rows VALUES (?)", (number,)).rowcount
+    return lambda connection: connection.execute("INSERT INTO rows VALUES (:n)", {"n": number}).rowcount
 
 
 def refused(connection: Connection) -> int:
@@ -44,7 +44,7 @@ def refused(connection: Connection) -> int:
 
 async def rows(sqlite: Sqlite) -> list[int]:
     """Read what was committed."""
-    return await sqlite.read(lambda connection: [row[0] for row in connection.exec_driver_sql("SELECT * FROM rows")])
+    return await sqlite.read(lambda connection: [row[0] for row in connection.execute("SELECT * FROM rows")])
 
 
 @asynccontextmanager
@@ -109,7 +109,7 @@ async def test_a_commit_that_fails_is_told_to_all_that_shared_it(tmp_path: Path,
             raise OperationalError("COMMIT", {}, sqlite3.OperationalError("disk I/O error"))
 
     def seen(connection: Connection) -> bool:
-        return bool(connection.exec_driver_sql("SELECT COUNT(*) FROM rows").scalar())
+        return bool(connection.execute("SELECT COUNT(*) FROM rows").scalar())
 
     async with database(tmp_path) as (sqlite, _):
         with overheard(after=fail) if done else overheard(before=fail):

@@ -35,7 +35,7 @@ async def four(metadata: SqlMetadata) -> dict[str, str]:
 async def backdate(metadata: SqlMetadata, upload: Upload, seconds: int) -> None:
     """Make an upload older."""
     statement = f"UPDATE uploads SET created_at = {upload.created_at - seconds * 1000} WHERE id = '{upload.id}'"
-    await metadata.db.write(lambda connection: connection.exec_driver_sql(statement).rowcount)
+    await metadata.db.write(lambda connection: connection.execute(statement).rowcount)
 
 
 class TestBetweenProcesses:
@@ -69,12 +69,12 @@ class TestBetweenProcesses:
 
         async def known() -> list[str]:
             statement = "SELECT id FROM processes ORDER BY id"
-            return await metadata.db.read(lambda connection: [row[0] for row in connection.exec_driver_sql(statement)])
+            return await metadata.db.read(lambda connection: [row[0] for row in connection.execute(statement)])
 
         for one in ("dead", "alive"):
             await metadata.beat(one)
         age = "UPDATE processes SET beat = beat - 86400001 WHERE id = 'dead'"
-        await metadata.db.write(lambda connection: connection.exec_driver_sql(age).rowcount)
+        await metadata.db.write(lambda connection: connection.execute(age).rowcount)
         await other.beat("new")
         assert await known() == ["alive", "new"]
         await metadata.beat("dead")
@@ -132,7 +132,7 @@ class TestBetweenProcesses:
     async def test_pages_leave_nothing_out(self, metadata: SqlMetadata) -> None:
         """Each page goes on behind the last upload of the one before, those of the same moment too."""
         names = {(await made(metadata)).id for _ in range(7)}
-        await metadata.db.write(lambda connection: connection.exec_driver_sql("UPDATE uploads SET created_at = 1000"))
+        await metadata.db.write(lambda connection: connection.execute("UPDATE uploads SET created_at = 1000"))
         seen: list[str] = []
         before = None
         while page := await metadata.select(Selection(limit=3, before=before)):

@@ -39,10 +39,10 @@ async def keeping(url: str, quotas: Quotas = MANY, process: str = "one") -> Asyn
 async def accounts(metadata: SqlMetadata) -> dict[str, tuple[int, int]]:
     """Read bytes and unfinished uploads of each account, and see that they are what the uploads' rows say."""
     statement = "SELECT name, `stored`, unfinished FROM accounts"
-    found = await metadata.db.read(lambda connection: connection.exec_driver_sql(statement).all())
+    found = await metadata.db.read(lambda connection: connection.execute(statement).all())
     kept = {row[0]: (row[1], row[2]) for row in found}
     statement = "SELECT owner, SUM(charged), SUM(counted) FROM uploads WHERE charged IS NOT NULL GROUP BY owner"
-    rows = await metadata.db.read(lambda connection: connection.exec_driver_sql(statement).all())
+    rows = await metadata.db.read(lambda connection: connection.execute(statement).all())
     expected = {f"={owner or ''}": (int(stored), int(unfinished)) for owner, stored, unfinished in rows}
     expected["*"] = (sum(one[0] for one in expected.values()), sum(one[1] for one in expected.values()))
     assert kept == expected

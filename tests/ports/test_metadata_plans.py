@@ -43,8 +43,8 @@ async def metadata(address: str) -> AsyncIterator[SqlMetadata]:
     """Fill it, and open it with one connection for reading, whose counters tell of it alone."""
     one = SqlMetadata(address, "one", 1)
     await one.start()
-    await one.db.write(lambda connection: connection.exec_driver_sql(FILL).rowcount)
-    await one.db.read(lambda connection: connection.exec_driver_sql("ANALYZE TABLE uploads").all())
+    await one.db.write(lambda connection: connection.execute(FILL).rowcount)
+    await one.db.read(lambda connection: connection.execute("ANALYZE TABLE uploads").all())
     yield one
     await one.close()
 
@@ -52,7 +52,7 @@ async def metadata(address: str) -> AsyncIterator[SqlMetadata]:
 async def reads(metadata: SqlMetadata) -> int:
     """Count the rows and index entries that were read so far."""
     statement = "SHOW SESSION STATUS LIKE 'Handler_read%'"
-    return await metadata.db.read(lambda connection: sum(int(row[1]) for row in connection.exec_driver_sql(statement)))
+    return await metadata.db.read(lambda connection: sum(int(row[1]) for row in connection.execute(statement)))
 
 
 async def test_a_page_costs_a_page(metadata: SqlMetadata) -> None:
@@ -68,5 +68,5 @@ async def test_a_page_costs_a_page(metadata: SqlMetadata) -> None:
 async def test_uploads_are_counted_in_an_index(metadata: SqlMetadata) -> None:
     """The census reads entries of an index by state, and no row."""
     statement = f"EXPLAIN {COUNT_UPLOADS}"
-    plan = await metadata.db.read(lambda connection: connection.exec_driver_sql(statement).one())
+    plan = await metadata.db.read(lambda connection: connection.execute(statement).one())
     assert (plan[3], plan[9]) == ("index", "Using index")

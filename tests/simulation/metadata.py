@@ -6,7 +6,7 @@ lost (that of MySQL's adapter). Each transaction takes effect in one moment; the
 
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.simulation.scale import STATEMENTS, replaced
 from tusfm.adapters.database_mysql import Mysql
-from tusfm.adapters.databases import SQLITE, Seen, Work
+from tusfm.adapters.databases import SQLITE, Rows, Seen, Work
 from tusfm.adapters.metadata_accounts import AccountsSql
 from tusfm.adapters.metadata_sql import NO_QUOTAS, SqlMetadata
 from tusfm.adapters.migration import migrate
@@ -38,36 +38,6 @@ def _template() -> bytes:
         return path.read_bytes()
 
 
-class Rows:
-    """The rows of a statement, with the methods of SQLAlchemy's results that the product uses."""
-
-    def __init__(self, cursor: sqlite3.Cursor) -> None:
-        """Take what the driver gives."""
-        self._cursor = cursor
-        self.rowcount = cursor.rowcount
-
-    def __iter__(self) -> Iterator[Any]:
-        """Go through the rows."""
-        return iter(self._cursor)
-
-    def all(self) -> list[Any]:
-        """Return all rows."""
-        return self._cursor.fetchall()
-
-    def first(self) -> Any:
-        """Return the first row, or None."""
-        return self._cursor.fetchone()
-
-    one = first
-
-    def scalar(self) -> Any:
-        """Return the first value, or None."""
-        row = self._cursor.fetchone()
-        return None if row is None else row[0]
-
-    scalar_one = scalar
-
-
 class Tables:
     """The database itself; every process has its way to it. Stands in for a connection, too."""
 
@@ -85,13 +55,14 @@ class Tables:
             statement = statement.replace(old, new)
         return statement.replace("{now}", "now_ms()").replace("{for_update}", "")
 
-    def exec_driver_sql(self, statement: str, values: Mapping[str, Any] | None = None) -> Rows:
+    def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> Rows:
         """Run one statement, and remember which uploads a change names."""
         values = values or {}
         if not statement.startswith("SELECT"):
             self.touched |= {value for name in ("id", "upload_id") if (value := values.get(name)) is not None}
         try:
-            return Rows(self.raw.execute(statement, values))
+            cursor = self.raw.execute(statement, values)
+            return Rows(cursor.rowcount, cursor.fetchall())
         except sqlite3.IntegrityError as error:
             raise IntegrityError(statement, values, error) from error
 
@@ -151,7 +122,7 @@ class Direct:
     def __init__(self, tables: Tables) -> None:
         """Take the tables."""
         self._tables = tables
-        self.exec_driver_sql = tables.exec_driver_sql
+        self.execute = tables.execute
 
     def __enter__(self) -> Self:
         """Let the first change begin a transaction."""

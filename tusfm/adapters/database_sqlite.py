@@ -116,12 +116,12 @@ class Sqlite:
         waited = end - time.monotonic() < BUSY_SECONDS - SLIGHT_SECONDS
         if waited:
             left = max(0, int((end - time.monotonic()) * 1000))
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {left}")
+            connection.execute(f"PRAGMA busy_timeout = {left}")
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE")
         finally:
             if waited:
-                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+                connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         return connection
 
     def _write_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -165,7 +165,7 @@ class Sqlite:
 
     def _commit(self, connection: Connection, group: Sequence[_Write]) -> None:
         try:
-            connection.exec_driver_sql("COMMIT")
+            connection.execute("COMMIT")
         except SQLAlchemyError as error:
             _roll_back(connection)
             for one in group:
@@ -188,6 +188,6 @@ def _tell(group: Sequence[_Write]) -> None:
 
 def _roll_back(connection: Connection) -> None:
     try:
-        connection.exec_driver_sql("ROLLBACK")
+        connection.execute("ROLLBACK")
     except SQLAlchemyError:
         log.debug("SQLite had rolled back by itself")

@@ -3,7 +3,7 @@
 Transactions are plain functions of a connection, written once; `database_sqlite` and `database_mysql` run them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -11,38 +11,49 @@ from sqlalchemy import text
 from sqlalchemy.engine.default import DefaultDialect
 
 T = TypeVar("T")
+Row = Sequence[Any]
 
 
-class Rows(Protocol):
-    """What a statement brought, as SQLAlchemy's CursorResult has it."""
+class Rows:
+    """What a statement brought: all of it was read, so that the driver's errors end where it was executed."""
 
-    @property
-    def rowcount(self) -> int:
-        """Rows that were changed."""
+    __slots__ = ("_rows", "rowcount")
 
-    def __iter__(self) -> Iterator[Sequence[Any]]:
-        """Return row after row."""
+    def __init__(self, rowcount: int, rows: Sequence[Row]) -> None:
+        """Take what the driver has read. *rowcount*: rows that were found to be changed."""
+        self.rowcount = rowcount
+        self._rows = rows
 
-    def all(self) -> Sequence[Sequence[Any]]:
-        """Return all rows."""
+    def __iter__(self) -> Iterator[Row]:
+        """Go through the rows."""
+        return iter(self._rows)
 
-    def first(self) -> Sequence[Any] | None:
+    def all(self) -> Sequence[Row]:
+        """Return the rows."""
+        return self._rows
+
+    def first(self) -> Row | None:
         """Return the first row, if there is one."""
+        return self._rows[0] if self._rows else None
 
-    def one(self) -> Sequence[Any]:
+    def one(self) -> Row:
         """Return the only row."""
+        (row,) = self._rows
+        return row
 
-    def scalar(self) -> Any:  # noqa: ANN401  a column's own
-        """Return the first row's first column, if there is a row."""
+    def scalar(self) -> Any:  # noqa: ANN401  a column's value
+        """Return the first row's first value, None where there is no row."""
+        return self._rows[0][0] if self._rows else None
 
-    def scalar_one(self) -> Any:  # noqa: ANN401  a column's own
-        """Return the only row's first column."""
+    def scalar_one(self) -> Any:  # noqa: ANN401  a column's value
+        """Return the only row's first value."""
+        return self.one()[0]
 
 
 class Connection(Protocol):
-    """What transactions ask of a connection; SQLAlchemy's is one."""
+    """What transactions ask of a connection."""
 
-    def exec_driver_sql(self, statement: str, parameters: Any = ..., /) -> Rows:  # noqa: ANN401  the driver's own
+    def execute(self, statement: str, values: Mapping[str, Any] | None = None, /) -> Rows:
         """Execute a statement as the driver has it. SQLAlchemyError."""
 
 

@@ -41,7 +41,7 @@ class Session:
 
     def run(self, connection: Connection, statement: str, **values: object) -> Rows:
         """Execute a statement, as the driver has it: SQLAlchemy's own text costs more than what it does for us."""
-        return connection.exec_driver_sql(self.sql(statement), values)
+        return connection.execute(self.sql(statement), values)
 
     def fence(self, connection: Connection, statement: str, **values: object) -> None:
         """Execute the conditional UPDATE that decides. Fenced when it finds no row."""

@@ -6,7 +6,7 @@ raised, and its bridge lets plain functions wait for the driver.
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from asyncmy import connect, errors
@@ -15,47 +15,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.util import await_only
 
+from tusfm.adapters.databases import Rows
+
 CONNECT_SECONDS = 3
 AGE_SECONDS = 1800.0  # servers, and what stands before them, forget connections that are silent for long
 GOODBYES = {1053, 1927}  # the server stops, or ends the connection
 UTC = "SET time_zone = '+00:00'"
 READ_COMMITTED = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
-
-
-class Rows:
-    """Implements databases.Rows."""
-
-    __slots__ = ("_rows", "rowcount")
-
-    def __init__(self, rowcount: int, rows: Sequence[Sequence[Any]]) -> None:
-        """Take what the driver has read: all of it."""
-        self.rowcount = rowcount
-        self._rows = rows
-
-    def __iter__(self) -> Iterator[Sequence[Any]]:
-        """Go through the rows."""
-        return iter(self._rows)
-
-    def all(self) -> Sequence[Sequence[Any]]:
-        """Return the rows."""
-        return self._rows
-
-    def first(self) -> Sequence[Any] | None:
-        """Return the first row, if there is one."""
-        return self._rows[0] if self._rows else None
-
-    def one(self) -> Sequence[Any]:
-        """Return the only row."""
-        (row,) = self._rows
-        return row
-
-    def scalar(self) -> Any:  # noqa: ANN401  a column's value
-        """Return the first value, None where there is none."""
-        return self._rows[0][0] if self._rows else None
-
-    def scalar_one(self) -> Any:  # noqa: ANN401  a column's value
-        """Return the first value of the only row."""
-        return self.one()[0]
 
 
 class MysqlConnection:
@@ -69,7 +35,7 @@ class MysqlConnection:
         self.sound = True
         """Whether the server has answered everything, and goes on listening."""
 
-    def exec_driver_sql(self, statement: str, values: Mapping[str, object] | None = None, /) -> Rows:
+    def execute(self, statement: str, values: Mapping[str, object] | None = None, /) -> Rows:
         """Execute a statement. DBAPIError."""
         return await_only(self._execute(statement, values))
 
@@ -88,13 +54,13 @@ class MysqlConnection:
 
     def commit(self) -> None:
         """Make what was done since the last commit count. DBAPIError."""
-        self.exec_driver_sql("COMMIT")
+        self.execute("COMMIT")
         self._began = False
 
     def roll_back(self) -> None:
         """Undo what was not committed. DBAPIError."""
         if self._began and not self._driver.get_autocommit():
-            self.exec_driver_sql("ROLLBACK")
+            self.execute("ROLLBACK")
         self._began = False
 
     def cut(self) -> None:
@@ -118,6 +84,7 @@ class Connections:
             "user": address.username,
             "password": address.password or "",
             "database": address.database,
+            "charset": "utf8mb4",
             "client_flag": CLIENT.FOUND_ROWS,  # an UPDATE tells how many rows it found, changed or not
             "connect_timeout": CONNECT_SECONDS,
             "autocommit": autocommit,
