@@ -27,8 +27,9 @@ from tusfm.engine.events import Event, event
 from tusfm.engine.outbox import Outbox
 from tusfm.engine.presence import Presence
 from tusfm.engine.receiving import Limits, Receiver
+from tusfm.engine.recent import Recent
 from tusfm.engine.rules import Rules
-from tusfm.engine.writing import Layout, Position
+from tusfm.engine.writing import Change, Layout, Position
 from tusfm.ports.metadata import Claim, Metadata
 
 PROMPT_SECONDS = 0.05  # a small body that is not whole by then is received like a large one
@@ -101,6 +102,7 @@ class Appender:
         self._presence = presence
         self._outbox = outbox
         self._rules = rules
+        self._recent = Recent()
 
     async def append(self, append: Append) -> Progress:
         """Take the bytes of a PATCH.
@@ -116,7 +118,10 @@ class Appender:
             return await self._append_claimed(append, loan)
 
     async def _append_small(self, append: Append, loan: Loan) -> Progress:
-        upload = await self._judged(append)
+        upload = self._recent.take(append.id, append.offset) if append.body.size else None
+        if upload is None:
+            upload = await live(self._metadata, append.id)
+        self._judge(upload, append)
         free = upload.writer is None
         if not append.body.size and append.length in (None, upload.length) and free:
             await verify(append.checksum, [])
@@ -135,13 +140,14 @@ class Appender:
         position = Position(upload, self._metadata, self._rules.lifetime(upload.lifetime))
         try:
             placement = await self._layout.place(upload, pieces, total)
-        except Fenced:
+        except (Fenced, BytesLost):  # whoever deletes or finishes an upload takes its bytes away
             return None
         if placement is None:
             return None
         try:
             await position.commit(replace(placement.change, length=declared))
             placement.counted(position)
+            self._remember(upload, placement.change, total)
         except Fenced:
             await self._layout.discard(placement.keys)
             return None
@@ -153,9 +159,17 @@ class Appender:
                 await placement.done()
         return self._reached(position, total)
 
-    async def _judged(self, append: Append) -> Upload:
-        """Read the row and hold the request against it; the claim or the commit decides again."""
-        upload = await live(self._metadata, append.id)
+    def _remember(self, upload: Upload, change: Change, total: int | None) -> None:
+        """Keep the row as the commit of a placement left it, where no more of it has changed."""
+        if change.state is None and not change.reserve:
+            self.remember(replace(upload, offset=change.reached, epoch=upload.epoch + 1, length=total))
+
+    def remember(self, upload: Upload) -> None:
+        """Spare the PATCH that follows at once the reading of a row that this process has just written."""
+        self._recent.put(upload, self._rules.lifetime(upload.lifetime))
+
+    def _judge(self, upload: Upload, append: Append) -> None:
+        """Hold the request against the row; the claim or the commit decides again."""
         if upload.role is Role.FINAL:
             msg = "The bytes of a final upload are those of its partial uploads."
             raise FinalUpload(msg)
@@ -166,6 +180,11 @@ class Appender:
         if upload.offset + (append.body.size or 0) > (MAX_SIZE if most is None else most):
             msg = f"The body goes beyond the {most} bytes that the upload may have."
             raise TooLarge(msg)
+
+    async def _judged(self, append: Append) -> Upload:
+        """Read the row, and hold the request against it."""
+        upload = await live(self._metadata, append.id)
+        self._judge(upload, append)
         return upload
 
     def _judge_length(self, upload: Upload, declared: int | None) -> None:

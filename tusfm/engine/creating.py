@@ -72,7 +72,9 @@ class Creator:
         """
         self._judge_grant(creation)
         if creation.body is None:
-            return await self._complete(await self._insert(creation), [])
+            upload = await self._insert(creation)
+            self._appender.remember(upload)
+            return await self._complete(upload, [])
         with contextlib.closing(Loan(self._layout.budget)) as loan:
             if await prompt(creation.body, self._layout.small, loan):
                 self._judge_size(creation, loan)
