@@ -118,6 +118,13 @@ class TestCommits:
         with pytest.raises(Fenced):
             await metadata.commit(first)
 
+    async def test_a_seizing_commit_does_not_take_what_has_expired(self, metadata: SqlMetadata) -> None:
+        """Bytes that come to storage too slowly do not bring back an upload that clients were told is gone."""
+        upload = await made(metadata, expires_in=0.01)
+        await asyncio.sleep(0.05)
+        with pytest.raises(Fenced):
+            await metadata.commit(Commit(id=upload.id, epoch=0, offset=0, reached=5, seizes=True))
+
     async def test_nothing_comes_back_to_life(self, metadata: SqlMetadata) -> None:
         """A commit after DELETE is fenced, and so is a publication."""
         upload = await made(metadata)

@@ -35,7 +35,8 @@ COMMIT = (
     "UPDATE uploads SET upload_offset = :reached, expires_at = {now} + :expires, wanted = 0, "
     "next_part = next_part + :reserve, upload_length = COALESCE(upload_length, :length), epoch = epoch + :raised "
     "WHERE id = :id AND epoch = :epoch AND upload_offset = :offset AND state = 'receiving' "
-    "AND (:length IS NULL OR upload_length IS NULL OR upload_length = :length)"
+    "AND (:length IS NULL OR upload_length IS NULL OR upload_length = :length) "
+    "AND (:seizes = 0 OR expires_at IS NULL OR expires_at > {now})"
 )
 COMMIT_AND_RELEASE = COMMIT.replace(" WHERE", ", writer = NULL WHERE")
 COMMIT_AND_END = COMMIT.replace(
@@ -238,6 +239,7 @@ class ReceivingSql(AccountsSql):
             "length": commit.length,
             "reserve": commit.reserve,
             "raised": raised,
+            "seizes": int(commit.seizes),
             "expires": milliseconds(commit.expires_in),
         }
         if commit.state:

@@ -166,7 +166,7 @@ class Appender:
 
     def remember(self, upload: Upload) -> None:
         """Spare the PATCH that follows at once the reading of a row that this process has just written."""
-        self._recent.put(upload, self._rules.lifetime(upload.lifetime))
+        self._recent.put(upload)
 
     def _judge(self, upload: Upload, append: Append) -> None:
         """Hold the request against the row; the claim or the commit decides again."""

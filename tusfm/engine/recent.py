@@ -1,6 +1,7 @@
 """Rows as this process's last commits left them, for the small PATCH that follows at once.
 
-They are no more than a guess of what the row says now: only a commit that compares epoch, offset and state may rest on one.
+They are no more than a guess of what the row says now: only a commit that compares all that may have changed (epoch, offset,
+state, expiry) may rest on one.
 """
 
 import asyncio
@@ -18,11 +19,9 @@ class Recent:
         """Begin with none."""
         self._rows: dict[str, tuple[float, Upload]] = {}
 
-    def put(self, upload: Upload, lifetime: float | None) -> None:
-        """Keep a row that nobody writes to; *lifetime* in seconds: it is not kept for longer than the upload."""
+    def put(self, upload: Upload) -> None:
+        """Keep a row that nobody writes to."""
         self._rows.pop(upload.id, None)
-        if lifetime is not None and lifetime <= RECENT_SECONDS:
-            return
         self._rows[upload.id] = asyncio.get_running_loop().time(), upload
         if len(self._rows) > MOST_ROWS:
             del self._rows[next(iter(self._rows))]

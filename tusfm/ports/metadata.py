@@ -98,7 +98,8 @@ class Commit:
 
     Compared and set on (*epoch*, *offset*, state receiving). *remove* goes before *add*; an extent in both (same kind and
     start) is changed in place. With *state* the upload leaves `receiving` and the epoch is raised, so that no late writer
-    finds its own. With *seizes* the commit is its own claim: the epoch that it saw is raised by it.
+    finds its own. With *seizes* the commit is its own claim: the epoch that it saw is raised by it, and nothing is done to an
+    upload that has expired.
     *reserve* adds part numbers to the upload's count (a negative number gives back those that no part was sent under, which
     only the epoch's holder knows); *releases* says that the writer is done.
     *length* is set if it was not known (the same again is fine). *settles* says that the upload is charged to its owner's
