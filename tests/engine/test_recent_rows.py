@@ -11,6 +11,7 @@ from tests.memory_storage import MemoryStorage
 from tusfm.domain.errors import BodyBroken, NotFound, OffsetConflict
 from tusfm.engine import recent
 from tusfm.engine.appending import Append
+from tusfm.engine.checksums import Checksum
 from tusfm.engine.creating import Creation
 from tusfm.wiring import Engine
 
@@ -72,3 +73,12 @@ async def test_another_process_has_deleted(two: Two) -> None:
         await send(here, upload_id, 5, b"ccccc")
     with pytest.raises(NotFound):
         await here.uploads.status(upload_id)
+
+
+async def test_this_process_has_deleted(two: Two) -> None:
+    """What is wrong with a body is not looked at: there is no such upload."""
+    here, _, upload_id = two
+    await here.uploads.terminate(upload_id)
+    body = PlayedBody([b"ccccc"], size=5)
+    with pytest.raises(NotFound):
+        await here.uploads.append(Append(id=upload_id, offset=5, body=body, checksum=Checksum("sha1", bytes(20))))

@@ -168,6 +168,10 @@ class Appender:
         """Spare the PATCH that follows at once the reading of a row that this process has just written."""
         self._recent.put(upload)
 
+    def forget(self, upload_id: str) -> None:
+        """Read the row of an upload that ended, and do not guess."""
+        self._recent.forget(upload_id)
+
     def _judge(self, upload: Upload, append: Append) -> None:
         """Hold the request against the row; the claim or the commit decides again."""
         if upload.role is Role.FINAL:

@@ -32,3 +32,7 @@ class Recent:
         if upload is None or upload.offset != offset or asyncio.get_running_loop().time() - at >= RECENT_SECONDS:
             return None
         return upload
+
+    def forget(self, upload_id: str) -> None:
+        """Drop the row of an upload that has ended."""
+        self._rows.pop(upload_id, None)

@@ -105,6 +105,7 @@ class Uploads:
         row = await self._metadata.terminate(upload_id, None if silent else message, finished=finished)
         if row is None:
             raise NotFound
+        self._appender.forget(upload_id)
         self._presence.fence(upload_id)
         self._outbox.kick()
         try:
