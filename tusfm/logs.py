@@ -1,12 +1,10 @@
 """How the log is written: a line an event, for a person or for a machine; lines of one request bear its id."""
 
-import contextlib
-import io
 import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -79,21 +77,3 @@ def configure(shape: str, level: str) -> None:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # a connection that died is told of by whoever needed it
     logging.getLogger("asyncmy").setLevel(logging.ERROR)  # MariaDB's notes on what is as it should be
-
-
-@contextlib.contextmanager
-def together() -> Iterator[None]:
-    """Write the lines of a block at its end, in one go: each write hands Python's lock over, which costs more than a line."""
-    handler = next((one for one in logging.getLogger().handlers if type(one) is logging.StreamHandler), None)
-    if handler is None:
-        yield
-        return
-    stream, held = handler.stream, io.StringIO()
-    handler.setStream(held)
-    try:
-        yield
-    finally:
-        handler.setStream(stream)
-        with contextlib.suppress(OSError):
-            stream.write(held.getvalue())
-            stream.flush()

@@ -1,12 +1,11 @@
 """What a line of the log cannot hold."""
 
-import io
 import logging
 import sys
 
 import pytest
 
-from tusfm.logs import REQUEST, Text, printable, together
+from tusfm.logs import REQUEST, Text, printable
 
 
 @pytest.mark.parametrize(
@@ -46,30 +45,3 @@ def test_a_traceback_looks_like_no_line() -> None:
     assert first.endswith("it failed")
     assert len(rest) > 3
     assert all(line.startswith("  ") and line.isprintable() for line in rest)
-
-
-class Written(io.StringIO):
-    """A stream that remembers each write."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        super().__init__()
-        self.writes: list[str] = []
-
-    def write(self, said: str) -> int:
-        """Write it down."""
-        self.writes.append(said)
-        return super().write(said)
-
-
-def test_lines_of_a_block_go_out_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They wait for its end; lines after it go out by themselves."""
-    stream, root = Written(), logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [logging.StreamHandler(stream)])
-    with together():
-        root.error("one")
-        root.error("two")
-        assert stream.writes == []
-    assert stream.writes == ["one\ntwo\n"]
-    root.error("three")
-    assert stream.getvalue() == "one\ntwo\nthree\n"

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from tusfm import logs
 from tusfm.domain.errors import TusfmError
 from tusfm.ports.checks import Checks
 from tusfm.ports.metadata import Pending
@@ -62,7 +61,6 @@ class LoggedEvents:
 
     async def publish(self, events: Sequence[Pending]) -> None:
         """Write a line an event."""
-        with logs.together():
-            for one in events:
-                body = {key: value for key, value in one.message.body.items() if key not in self._hidden}
-                log.info("%s", json.dumps({**body, "time": one.at}))
+        for one in events:
+            body = {key: value for key, value in one.message.body.items() if key not in self._hidden}
+            log.info("%s", json.dumps({**body, "time": one.at}))
