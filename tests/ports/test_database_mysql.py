@@ -9,6 +9,7 @@ from sqlalchemy.util import await_only
 
 from tusfm.adapters.database_mysql import Mysql
 from tusfm.adapters.databases import Connection
+from tusfm.domain.errors import MetadataUnavailable
 
 
 async def test_a_cancelled_transaction_is_not_tried_again(mysql_url: str) -> None:
@@ -73,6 +74,20 @@ async def test_what_was_refused_leaves_nothing(database: Mysql) -> None:
         await database.write(add_twice)
     assert await database.write(connection_id) == before
     assert await database.read(lambda connection: connection.execute("SELECT n FROM numbers").first()) is None
+
+
+@pytest.mark.parametrize("code", [1644, 3572, 4025])
+async def test_what_the_server_refuses_for_good_is_asked_once(database: Mysql, code: int) -> None:
+    """An error of a statement is no lost connection, however high its number: servers count on where drivers' errors end."""
+    tries: list[int] = []
+
+    def refused(connection: Connection) -> None:
+        tries.append(connection_id(connection))
+        connection.execute(f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}")
+
+    with pytest.raises(MetadataUnavailable):
+        await database.write(refused)
+    assert tries == [await database.write(connection_id)]
 
 
 async def test_a_connection_that_the_server_ended_is_replaced(database: Mysql) -> None:

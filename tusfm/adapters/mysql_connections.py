@@ -19,7 +19,8 @@ from tusfm.adapters.databases import Rows
 
 CONNECT_SECONDS = 3
 AGE_SECONDS = 1800.0  # servers, and what stands before them, forget connections that are silent for long
-GOODBYES = {1053, 1927}  # the server stops, or ends the connection
+GOODBYES = {1053, 1927, 4031}  # the server stops, or ends the connection
+OF_CLIENTS = range(2000, 3000)  # errors that the driver found; the others are what the server answered
 UTC = "SET time_zone = '+00:00'"
 READ_COMMITTED = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
@@ -91,6 +92,7 @@ class Connections:
             "init_command": UTC if autocommit else f"{UTC}; {READ_COMMITTED}",
         }
         self._kept: list[MysqlConnection] = []
+        self._closed = False
 
     @contextlib.contextmanager
     def one(self) -> Iterator[MysqlConnection]:
@@ -110,7 +112,7 @@ class Connections:
             if connection.sound:
                 connection.roll_back()
         finally:
-            if connection.sound:
+            if connection.sound and not self._closed:
                 self._kept.append(connection)
             else:
                 connection.cut()
@@ -136,12 +138,13 @@ class Connections:
 
     async def close(self) -> None:
         """Close those that are kept."""
-        kept, self._kept = self._kept, []
-        for connection in kept:
-            await connection.close()
+        self._closed = True
+        while self._kept:
+            with contextlib.suppress(errors.MySQLError, OSError):
+                await self._kept.pop().close()
 
 
 def _ends_connection(error: errors.MySQLError) -> bool:
     """Tell whether a connection is of no use after an error: all but what the server answers of a statement."""
     code = error.args[0] if error.args else None
-    return not isinstance(code, int) or not 1000 <= code < 2000 or code in GOODBYES  # noqa: PLR2004  the server's codes
+    return not isinstance(code, int) or not code or code in OF_CLIENTS or code in GOODBYES
