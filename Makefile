@@ -71,7 +71,7 @@ $(VENV)/made:
 # Compiled here once, by every core: an environment may say that processes keep nothing, and each start would take a second longer.
 $(VENV)/installed: $(VENV)/made setup.cfg constraints.txt
 	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e .
-	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib tusfm compat_api
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib tusfm compat_api || true
 	@touch $@
 
 $(VENV)/tools: $(VENV)/installed

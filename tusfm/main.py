@@ -34,13 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if error.errno not in NO_ROOM:
             raise
         _hush()
-        print(f"tusfm: The output cannot be written: {error.strerror}.", file=sys.stderr)
+        print(f"tusfm: {error.filename or 'The output'} cannot be written: {error.strerror}.", file=sys.stderr)
         sys.exit(FAILED)
 
 
 def _hush() -> None:
     """Throw away what is still to be written, or Python tells of it at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str] | None) -> None:

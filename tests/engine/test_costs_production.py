@@ -1,4 +1,4 @@
-"""What requests cost on S3 and MySQL: requests counted by a proxy before MinIO, transactions by SQLAlchemy's events."""
+"""What requests cost on S3 and MySQL: requests counted by a proxy before MinIO, transactions where they begin."""
 
 import asyncio
 import os

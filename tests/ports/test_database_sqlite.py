@@ -16,6 +16,7 @@ from tusfm.adapters.databases import Connection, Seen
 from tusfm.domain.errors import Fenced, MetadataUnavailable
 
 Add = Callable[[Connection], int]
+ADD = "INSERT INTO rows VALUES (:n)"
 
 
 @asynccontextmanager
@@ -33,7 +34,7 @@ async def database(folder: Path) -> AsyncIterator[tuple[Sqlite, list[str]]]:
 
 def adding(number: int) -> Add:
     """Make a transaction that adds a row."""
-    return lambda connection: connection.execute("INSERT INTO rows VALUES (:n)", {"n": number}).rowcount
+    return lambda connection: connection.execute(ADD, {"n": number}).rowcount
 
 
 def refused(connection: Connection) -> int:
@@ -75,7 +76,7 @@ async def test_those_that_wait_share_a_commit(tmp_path: Path) -> None:
         async with waiting(sqlite, adding(1), adding(2), adding(3)) as tasks:
             statements.clear()
         assert [task.result() for task in tasks] == [1, 1, 1]
-        assert statements == ["COMMIT", "BEGIN IMMEDIATE", *["INSERT INTO rows VALUES (?)"] * 3, "COMMIT"]
+        assert statements == ["COMMIT", "BEGIN IMMEDIATE", *[ADD] * 3, "COMMIT"]
         assert await rows(sqlite) == [1, 2, 3]
 
 
@@ -102,10 +103,12 @@ async def test_one_that_nobody_waits_for_any_more_is_left_out(tmp_path: Path) ->
 async def test_a_commit_that_fails_is_told_to_all_that_shared_it(tmp_path: Path, done: bool) -> None:  # noqa: FBT001
     """Each looks whether it had been done; to whom that does not show, it was not."""
     shared: list[str] = []
+    failed = threading.Event()
 
     def fail(statement: str) -> None:
         shared.append(statement)
-        if shared[-4:] == ["BEGIN IMMEDIATE", *["INSERT INTO rows VALUES (?)"] * 2, "COMMIT"]:
+        if shared[-4:] == ["BEGIN IMMEDIATE", *[ADD] * 2, "COMMIT"]:
+            failed.set()
             raise OperationalError("COMMIT", {}, sqlite3.OperationalError("disk I/O error"))
 
     def seen(connection: Connection) -> bool:
@@ -115,6 +118,7 @@ async def test_a_commit_that_fails_is_told_to_all_that_shared_it(tmp_path: Path,
         with overheard(after=fail) if done else overheard(before=fail):
             async with waiting(sqlite, adding(1), adding(2), seen=seen) as tasks:
                 pass
+        assert failed.is_set()
         assert await rows(sqlite) == ([1, 2] if done else [])
         failures = [None if task.exception() is None else type(task.exception()) for task in tasks]
         assert failures == ([None, None] if done else [MetadataUnavailable] * 2)

@@ -191,7 +191,7 @@ class TestDatabase:
             pytest.skip("its statements are those of the other two")
         statements: list[str] = []
         database = metadata.db
-        around = ([], []) if isinstance(database, Mysql) else (["BEGIN"], ["COMMIT"])  # MySQL's driver sends them by itself
+        around = ([], []) if isinstance(database, Mysql) else (["BEGIN"], ["COMMIT"])  # MySQL's connection says COMMIT below
         if isinstance(database, Mysql):
 
             def noted(statement: str) -> str:

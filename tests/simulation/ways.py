@@ -211,7 +211,7 @@ class StorageWay:
 
 
 class Connection(Direct):
-    """One transaction of a process: a connection of SQLAlchemy's, as the product uses it on the other side of the bridge.
+    """One transaction of a process: a connection, as the product uses it on the other side of the bridge.
 
     Its statements and its COMMIT take effect in one moment, so no transaction sees another that is not over.
     """

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.exc import NoResultFound
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -37,16 +38,17 @@ class Rows:
         return self._rows[0] if self._rows else None
 
     def one(self) -> Row:
-        """Return the only row."""
-        (row,) = self._rows
-        return row
+        """Return the only row. NoResultFound."""
+        if not self._rows:
+            raise NoResultFound("no row was found")
+        return self._rows[0]
 
     def scalar(self) -> Any:  # noqa: ANN401  a column's value
         """Return the first row's first value, None where there is no row."""
         return self._rows[0][0] if self._rows else None
 
     def scalar_one(self) -> Any:  # noqa: ANN401  a column's value
-        """Return the only row's first value."""
+        """Return the only row's first value. NoResultFound."""
         return self.one()[0]
 
 
