@@ -4,7 +4,6 @@ import asyncio
 import contextvars
 import gc
 import logging
-import uuid
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -371,7 +370,7 @@ def deterministic(world: World) -> Iterator[None]:
     gc.disable()
     places = {
         "secrets:token_hex": lambda size: f"{random.getrandbits(8 * size):0{2 * size}x}",
-        "uuid:uuid4": lambda: uuid.UUID(int=random.getrandbits(128), version=4),
+        "random:getrandbits": random.getrandbits,
         "time:time": lambda: BEGAN + world.loop.now,
         "sys:unraisablehook": lambda _: None,
     }
