@@ -21,7 +21,7 @@ class Rows:
     __slots__ = ("_rows", "rowcount")
 
     def __init__(self, rowcount: int, rows: Sequence[Row]) -> None:
-        """Take what the driver has read. *rowcount*: rows that were found to be changed."""
+        """Take what the driver has read. *rowcount*: how many rows a change found."""
         self.rowcount = rowcount
         self._rows = rows
 

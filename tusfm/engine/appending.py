@@ -169,7 +169,7 @@ class Appender:
         self._recent.put(upload)
 
     def forget(self, upload_id: str) -> None:
-        """Read the row of an upload that ended, and do not guess."""
+        """Forget the row of an upload that has ended: the next request reads it."""
         self._recent.forget(upload_id)
 
     def _judge(self, upload: Upload, append: Append) -> None:
