@@ -1,7 +1,7 @@
 """Bodies as tests play them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tusfm.domain.errors import BodyBroken
 
@@ -51,6 +51,21 @@ class TricklingBody(PlayedBody):
     async def read(self) -> bytes:
         """Wait a tenth of a second for the next piece."""
         await asyncio.sleep(0.1)
+        return await super().read()
+
+
+class WaitingBody(PlayedBody):
+    """Hands out its pieces, and ends once something has happened."""
+
+    def __init__(self, pieces: Sequence[bytes], *, size: int | None, until: Callable[[], bool]) -> None:
+        """Take what to hand out, and what to wait for."""
+        super().__init__(pieces, size=size)
+        self._until = until
+
+    async def read(self) -> bytes:
+        """Return the next piece; the end has to wait."""
+        while not self._pieces and not self._until():
+            await asyncio.sleep(0.05)
         return await super().read()
 
 

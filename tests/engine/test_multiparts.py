@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.bodies import PlayedBody, TricklingBody, pieces_of
+from tests.engine.bodies import PlayedBody, TricklingBody, WaitingBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
 from tusfm.domain.errors import ChecksumMismatch, Fenced
@@ -23,7 +23,7 @@ from tusfm.wiring import Engine
 KIB = 1024
 MIB = 1024 * KIB
 PART = 64 * KIB
-AGE, ABORTED_AFTER = 0.5, 1.0
+AGE, ABORTED_AFTER = 0.5, 2.5  # what is between them, a machine may stand still
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +32,11 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def engine_on(storage: MemoryStorage, folder: Path) -> AsyncIterator[Engine]:
+async def engine_on(
+    storage: MemoryStorage, folder: Path, *, age: float = AGE, sweep_every: float = 0.2
+) -> AsyncIterator[Engine]:
     """Run an engine on a storage that aborts soon, which sweeps more often than that."""
-    more = {"TUSFM_S3_MULTIPART_AGE": str(AGE), "TUSFM_SWEEP_EVERY": "0.2"}
+    more = {"TUSFM_S3_MULTIPART_AGE": str(age), "TUSFM_SWEEP_EVERY": str(sweep_every)}
     with migrated(folder) as environ:
         async with running(environ | more, storage) as engine:
             yield engine
@@ -57,7 +59,7 @@ async def test_a_slow_body_goes_on_with_another_one(tmp_path: Path) -> None:
     data = bytes(range(256)) * 1600
     async with engine_on(storage, tmp_path) as engine:
         made = await engine.uploads.create(Creation(length=len(data)))
-        body = TricklingBody(pieces_of(data, len(data) // 24), size=len(data))
+        body = TricklingBody(pieces_of(data, len(data) // 32), size=len(data))
         assert (await engine.uploads.append(Append(id=made.id, offset=0, body=body))).offset == len(data)
         assert await content(engine, made.id, len(data)) == data
         assert storage.calls.count("begin") >= 3
@@ -72,21 +74,23 @@ async def test_one_that_is_too_slow_for_a_part_keeps_those_that_it_has(tmp_path:
     storage = hasty_storage()
     async with engine_on(storage, tmp_path) as engine:
         made = await engine.uploads.create(Creation(length=10 * PART))
-        body = TricklingBody([b"a" * PART, *[b"b"] * 20], size=PART + 20)
-        assert (await engine.uploads.append(Append(id=made.id, offset=0, body=body))).offset == PART + 20
-        rest = 9 * PART - 20
-        await engine.uploads.append(Append(id=made.id, offset=PART + 20, body=PlayedBody([b"c" * rest], size=rest)))
-        assert await content(engine, made.id, 10 * PART) == b"a" * PART + b"b" * 20 + b"c" * rest
+        body = TricklingBody([b"a" * PART, *[b"b"] * 30], size=PART + 30)
+        assert (await engine.uploads.append(Append(id=made.id, offset=0, body=body))).offset == PART + 30
+        rest = 9 * PART - 30
+        await engine.uploads.append(Append(id=made.id, offset=PART + 30, body=PlayedBody([b"c" * rest], size=rest)))
+        assert await content(engine, made.id, 10 * PART) == b"a" * PART + b"b" * 30 + b"c" * rest
 
 
 async def test_an_idle_one_is_completed_by_the_sweep(tmp_path: Path) -> None:
-    """A client that comes back long after finds its bytes."""
+    """A client that comes back long after finds its bytes: nothing is left that the storage could abort."""
     storage = hasty_storage()
     async with engine_on(storage, tmp_path) as engine:
         made = await engine.uploads.create(Creation(length=3 * PART))
         for offset, data in ((0, b"a" * PART), (PART, b"b" * PART), (2 * PART, b"c" * PART)):
             await engine.uploads.append(Append(id=made.id, offset=offset, body=TricklingBody([data], size=PART)))
-            await asyncio.sleep(ABORTED_AFTER + 0.3)
+            async with asyncio.timeout(60):
+                while storage.unfinished:
+                    await asyncio.sleep(0.05)
         assert await content(engine, made.id, 3 * PART) == b"a" * PART + b"b" * PART + b"c" * PART
 
 
@@ -135,14 +139,14 @@ async def test_a_piece_of_which_nothing_counts_goes(tmp_path: Path, monkeypatch:
 
 async def test_a_piece_that_is_longer_than_what_counts_is_cut(tmp_path: Path) -> None:
     """The only piece of a finished upload may hold bytes of a body that did not count: they are not in the file."""
-    storage = hasty_storage()
+    storage = MemoryStorage(min_part=PART // 2)
     data = b"a" * PART
-    async with engine_on(storage, tmp_path) as engine:
+    async with engine_on(storage, tmp_path, age=2, sweep_every=3600) as engine:
         made = await engine.uploads.create(Creation(length=PART))
         deferred = await engine.uploads.create(Creation(length=None))
         await engine.uploads.append(Append(id=deferred.id, offset=0, body=TricklingBody([data], size=PART)))
         checksum = Checksum("sha1", bytes(20))
-        body = TricklingBody([b"w" * PART, *[b"w"] * 14], size=PART + 14)
+        body = WaitingBody([b"w" * PART, b"w"], size=PART + 1, until=lambda: "complete" in storage.calls)
         with pytest.raises(ChecksumMismatch):
             await engine.uploads.append(Append(id=deferred.id, offset=PART, body=body, checksum=checksum))
         assert max(map(len, storage.objects.values())) > PART
