@@ -72,13 +72,13 @@ class Unexpected(Exception):
 class Client:
     """One keep-alive connection, of one thread."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        """Connect to a loopback port."""
+    def __init__(self, port: int, host: str = "127.0.0.1", *, patience: int = ANSWER_SECONDS) -> None:
+        """Connect to a loopback port; a server that takes or says nothing for *patience* seconds raises BlockingIOError."""
         self.port = port
         self.socket = socket.create_connection((host, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # Python's own time limits would make it non-blocking
-            self.socket.setsockopt(socket.SOL_SOCKET, limit, struct.pack("ll", ANSWER_SECONDS, 0))
+            self.socket.setsockopt(socket.SOL_SOCKET, limit, struct.pack("ll", patience, 0))
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -136,7 +136,10 @@ class Client:
             reply.rest += more
             left -= len(more) or left
         while reply.headers.get("transfer-encoding") == "chunked" and not reply.rest.endswith(b"0\r\n\r\n"):
-            reply.rest += self.socket.recv(65536)
+            more = self.socket.recv(65536)
+            if not more:
+                raise ConnectionResetError
+            reply.rest += more
 
     def create(self, length: int, body: int = 0, more: str = "") -> tuple[str, float]:
         """Create an upload, perhaps with its bytes; returns its path and the seconds that it took."""
