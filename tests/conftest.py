@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy.engine import URL
 
 from tests.deployments import PROCESSES, Deployment, Start, stack_of
@@ -15,6 +16,9 @@ from tests.services.rabbitmq import Rabbit
 from tests.services.s3 import S3Server
 from tests.services.toxiproxy import Toxiproxy
 from tests.stacks import database
+
+settings.register_profile("steady", deadline=None, derandomize=True)  # a machine that stands still is no counterexample
+settings.load_profile("steady")
 
 
 def missing(what: str) -> None:

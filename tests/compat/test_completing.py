@@ -160,7 +160,7 @@ async def test_complete_at_once_gives_one_file(client: Client) -> None:
     total=st.integers(0, 4),
     together=st.booleans(),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_is_sent(client: Client, sent: list[tuple[int, int]], total: int, together: bool) -> None:  # noqa: FBT001
     """Any order, repeated or not, one after another or all at once: the last of each index counts, or it is a FAILURE."""
     upload_id = await client.begun()

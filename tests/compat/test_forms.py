@@ -296,7 +296,7 @@ def raw(client: Client) -> Raw:
     cuts=st.lists(st.integers(0, 1200), max_size=6),
     boundary=st.text("0123456789abcXYZ'()+_,-./:=?", min_size=1, max_size=70),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_any_bytes_cut_anywhere(
     server: Deployment, order: list[int], data: bytes, cuts: list[int], boundary: str
 ) -> None:

@@ -37,7 +37,7 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             yield one
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes=st.lists(SIZES, max_size=4), data=st.data(), multipart=st.booleans())
 def test_any_order_and_size(sizes: list[int], data: st.DataObject, multipart: bool) -> None:  # noqa: FBT001
     """Chunks sent in any order, several at once, some twice, are the file in the order of their indexes."""

@@ -147,7 +147,7 @@ async def play(steps: list[tuple[str, int, int, int]], storage: MemoryStorage | 
 
 
 @pytest.mark.parametrize("kind", ["directory", "multipart"])
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_whatever_happens_the_offset_is_true_and_the_file_is_right(kind: str, steps: list[tuple[str, int, int, int]]) -> None:
     """An offset that was told never goes back, the file is the source, and nothing is left of it when it is deleted."""

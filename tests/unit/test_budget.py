@@ -3,10 +3,12 @@
 import asyncio
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.bodies import PlayedBody
+from tusfm.engine import appending
 from tusfm.engine.appending import prompt
 from tusfm.engine.budget import JOINED_BYTES, Account, Budget, Loan, add
 
@@ -47,10 +49,10 @@ async def test_who_is_nearest_to_a_full_part_goes_on_first() -> None:
     holder, far, near = open_account(budget), open_account(budget, wish=8 * MIB), open_account(budget, wish=MIB)
     holder.account.hold(10 * MIB)
     waiting = {"far": asyncio.create_task(far.account.room()), "near": asyncio.create_task(near.account.room())}
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
     holder.account.free(MIB)
-    await asyncio.sleep(0.01)
-    assert (waiting["near"].done(), waiting["far"].done()) == (True, False)
+    await asyncio.wait_for(waiting["near"], 60)
+    assert not waiting["far"].done()
     holder.account.free(9 * MIB)
     await asyncio.wait_for(waiting["far"], 60)
 
@@ -71,7 +73,7 @@ async def test_nobody_holds_more_than_a_quarter_while_others_wait() -> None:
     greedy, other = open_account(budget), open_account(budget, most=0)
     greedy.account.hold(3 * MIB)
     waiting = asyncio.create_task(other.account.room())
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
     assert greedy.account.crowded
     waiting.cancel()
     await asyncio.wait([waiting])
@@ -92,8 +94,9 @@ async def test_what_is_only_kept_goes_first() -> None:
     assert budget.used == 0
 
 
-async def test_a_small_body_is_counted_while_it_is_held() -> None:
+async def test_a_small_body_is_counted_while_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes of a body that is read before it is claimed count; when memory is used up no more of it is read."""
+    monkeypatch.setattr(appending, "PROMPT_SECONDS", 3600.0)
     budget = Budget(MIB)
     first, second = Loan(budget), Loan(budget)
     pieces = [b"x" * 262_144] * 8
