@@ -8,6 +8,7 @@ import pytest
 
 from tests.conformance.client import VERSION, Answer, Client, Raw, patch_head, path_of, request
 from tests.servers import ServerProcess
+from tests.stacks import Stack
 
 
 async def stopping(server: ServerProcess) -> int:
@@ -23,8 +24,10 @@ async def test_a_running_patch_is_checkpointed_and_answered_503(server: ServerPr
     async with Client([server.url]) as client:
         url = await client.made(size + 10)
         async with client.raw() as raw:
-            await raw.send(patch_head(path_of(url), 0, size + 10) + b"a" * size)
-            await asyncio.sleep(0.8)
+            await raw.send(patch_head(path_of(url), 0, size + 10) + b"a")
+            assert await client.offset_after(url, 1) == 1
+            await raw.send(b"a" * (size - 1))
+            await raw.taken()
             ending = asyncio.create_task(stopping(server))
             answer = await raw.answer()
             assert (answer.status, answer.headers["Retry-After"], answer.headers["Connection"]) == (503, "1", "close")
@@ -35,7 +38,7 @@ async def test_a_running_patch_is_checkpointed_and_answered_503(server: ServerPr
         assert await client.content(url) == b"a" * size + b"b" * 10
 
 
-async def test_a_creation_with_its_body_is_answered_201_with_its_offset(server: ServerProcess) -> None:
+async def test_a_creation_with_its_body_is_answered_201_with_its_offset(server: ServerProcess, stack: Stack) -> None:
     """The client does not know the URL yet, so a 503 would lose what it sent."""
     async with Client([server.url]) as client:
         async with client.raw() as raw:
@@ -43,7 +46,9 @@ async def test_a_creation_with_its_body_is_answered_201_with_its_offset(server: 
                 patch_head("/files/", 0, 5000).replace(b"PATCH", b"POST").replace(b"Upload-Offset: 0", b"Upload-Length: 5000")
             )
             await raw.send(head + b"c" * 2000)
-            await asyncio.sleep(0.8)
+            async with asyncio.timeout(60):
+                while not stack.rows():
+                    await asyncio.sleep(0.1)
             ending = asyncio.create_task(stopping(server))
             answer = await raw.answer()
         assert (answer.status, answer.offset) == (201, 2000)

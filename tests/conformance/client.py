@@ -9,8 +9,10 @@ import itertools
 import random
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -18,7 +20,8 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 
 VERSION = {"Tus-Resumable": "1.0.0"}
-SETTLED_SECONDS = 2.0
+PATIENCE_SECONDS = 60.0
+SOCKETS = Path("/proc/net/tcp")
 OCTETS = {"Content-Type": "application/offset+octet-stream"}
 
 
@@ -73,7 +76,6 @@ class Client:
 
     def __init__(self, bases: Sequence[str]) -> None:
         """Take the processes' URLs."""
-        self._several = len(bases) > 1
         self._turns = itertools.cycle(bases)
 
     @property
@@ -132,8 +134,8 @@ class Client:
         return await self.ask("HEAD", url)
 
     async def offset_after(self, url: str, expected: int) -> int:
-        """HEAD after a connection was cut. Another process may ask before the first has read what lies in its socket."""
-        end = asyncio.get_running_loop().time() + (SETTLED_SECONDS if self._several else 0)
+        """HEAD until all that was sent counts: the server may be asked before it has read what lies in its socket."""
+        end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while (answer := await self.head(url)).offset != expected and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.01)
         return answer.offset
@@ -182,13 +184,23 @@ class Raw:
         self.writer.write(data.encode("latin-1") if isinstance(data, str) else data)
         await self.writer.drain()
 
+    async def taken(self) -> None:
+        """Wait until the other end has read all that was sent; where the kernel does not tell, two seconds."""
+        here, there = (self.writer.get_extra_info(name) for name in ("sockname", "peername"))
+        if not SOCKETS.exists():
+            await asyncio.sleep(2)
+            return
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.writer.transport.get_write_buffer_size() or on_their_way(here, there):
+                await asyncio.sleep(0.01)
+
     def reset(self) -> None:
         """Close with a RST, as a lost network's middle boxes do."""
         raw = self.writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
-    async def answer(self, seconds: float = 10, *, empty: bool = False) -> Answer:
+    async def answer(self, seconds: float = PATIENCE_SECONDS, *, empty: bool = False) -> Answer:
         """Read one response with a Content-Length, *empty* to a HEAD. ConnectionError when there is none."""
         async with asyncio.timeout(seconds):
             head = await self._head()
@@ -208,13 +220,24 @@ class Raw:
         except asyncio.IncompleteReadError as error:
             raise ConnectionError("closed without an answer") from error
 
-    async def closed(self, seconds: float = 10) -> bool:
+    async def closed(self, seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait for the server to close the connection."""
         async with asyncio.timeout(seconds):
             try:
                 return await self.reader.read() is not None
             except ConnectionError:
                 return True
+
+
+def on_their_way(sender: tuple[str, int], receiver: tuple[str, int]) -> int:
+    """Count the bytes from one IPv4 address to another on this machine that their receiver has not read."""
+    ends = [f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}" for host, port in (sender, receiver)]
+    unread = 0
+    for line in SOCKETS.read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        sent, arrived = (int(size, 16) for size in queues.split(":"))
+        unread += {(ends[0], ends[1]): sent, (ends[1], ends[0]): arrived}.get((local, remote), 0)
+    return unread
 
 
 def request(method: str, path: str, headers: Mapping[str, object], body: bytes = b"") -> bytes:

@@ -114,7 +114,7 @@ async def test_p6_a_chunked_body_that_breaks_off_at_the_length_does_not_finish(c
     async with client.raw() as raw:
         head = patch_head(path_of(url), 0, 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
         await raw.send(head + b"a\r\n0123456789\r\n")
-        await asyncio.sleep(0.6)
+        await raw.taken()
         assert (await client.head(url)).offset < 10
         await raw.send(b"0\r\n\r\n")
         assert (await raw.answer()).headers["Upload-Offset"] == "10"
@@ -126,11 +126,11 @@ async def test_p7_the_newer_patch_takes_over(client: Client, size: int) -> None:
     """P7: a PATCH at the right offset takes the upload at once; the older one finds its connection closed."""
     url = await client.made(size)
     async with client.raw() as raw:
-        await raw.send(patch_head(path_of(url), 0, size))
-        await asyncio.sleep(0.6)
-        assert (await client.patch(url, 0, b"n" * size)).status == 204
+        await raw.send(patch_head(path_of(url), 0, size) + b"o")
+        assert await client.offset_after(url, 1) == 1
+        assert (await client.patch(url, 1, b"n" * (size - 1))).status == 204
         assert await raw.closed()
-    assert await client.content(url) == b"n" * size
+    assert await client.content(url) == b"o" + b"n" * (size - 1)
 
 
 async def test_p7_many_patches_at_once_let_one_win(client: Client) -> None:
