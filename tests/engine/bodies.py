@@ -17,6 +17,11 @@ class PlayedBody:
         self._cut = asyncio.Event()
         self.paused = False
 
+    @property
+    def left(self) -> int:
+        """How many pieces were not handed out."""
+        return len(self._pieces)
+
     async def read(self) -> bytes:
         """Return the next piece."""
         await asyncio.sleep(0)

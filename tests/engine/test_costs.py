@@ -20,6 +20,8 @@ from tusfm.wiring import Engine
 
 MIB = 1024 * 1024
 
+pytestmark = pytest.mark.usefixtures("small_bodies_stay_small")
+
 
 async def stand_still(engine: Engine, database: Sqlite) -> None:
     """End the work beside requests; what it has asked the database for already ends in the database's threads."""
@@ -104,7 +106,9 @@ async def test_a_head_is_one_query_however_many_segments(tmp_path: Path) -> None
 
 
 async def test_one_large_patch_on_a_multipart_storage(tmp_path: Path) -> None:
-    """One PATCH of many parts is one call a part, one commit a part at most, and four more transactions."""
+    """One PATCH of many parts is one call a part, one commit a part at most, a reservation for two where none rode on a
+    commit, and four more transactions.
+    """
     storage = MemoryStorage()
     size = 100 * MIB
     with migrated(tmp_path) as environ:
@@ -117,7 +121,7 @@ async def test_one_large_patch_on_a_multipart_storage(tmp_path: Path) -> None:
     parts = storage.calls.count("part")
     assert parts == -(-size // (8 * MIB))
     assert [storage.calls.count(name) for name in ("begin", "complete", "size", "put", "read")] == [1, 1, 1, 0, 0]
-    assert seen["transactions"] <= parts + 4
+    assert seen["transactions"] <= 1.5 * parts + 4
     assert storage.written == size
 
 

@@ -13,7 +13,7 @@ from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
 from tusfm.domain.errors import StorageUnavailable
 from tusfm.domain.upload import Extent, ExtentKind
-from tusfm.engine import appending, gathering, multiparts
+from tusfm.engine import gathering, multiparts
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
 from tusfm.ports.storage import Pieces
@@ -88,11 +88,13 @@ async def case(folder: Path) -> AsyncIterator[Case]:
             yield Case(storage, engine, other, made.id)
 
 
+pytestmark = pytest.mark.usefixtures("small_bodies_stay_small")
+
+
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiparts, "PART_BYTES", PART)
     monkeypatch.setattr(gathering, "QUIET_SECONDS", 3600.0)
-    monkeypatch.setattr(appending, "PROMPT_SECONDS", 3600.0)  # a busy machine must not make them large
 
 
 async def test_a_part_travels_beside_the_patches_that_follow(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
             made = await here.uploads.create(Creation(length=SIZE))
             body = PlayedBody(pieces_of(b"a" * (SIZE - 10), 65_536), size=SIZE, end="silent")
             sending = asyncio.create_task(here.uploads.append(Append(id=made.id, offset=0, body=body)))
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(60):
+                while body.left or not (await here.uploads.find(made.id)).writer_alive:
+                    await asyncio.sleep(0.02)
             yield Pair(here, there, made.id, body, sending)
             body.cut()
             await asyncio.wait([sending])
