@@ -31,7 +31,7 @@ async def test_a_commit_that_was_done_before_somebody_took_over(site: Site, size
         url = await first.made(len(data))
         loss = site.mysql.lose(COMMITS, waits=True)
         sending = asyncio.create_task(first.patch(url, 0, data[:size]))
-        await asyncio.to_thread(loss.happened.wait, 10)
+        assert await asyncio.to_thread(loss.happened.wait, 60)
         offset = (await second.head(url)).offset
         assert offset == size
         await second.patch(url, offset, data[size : 2 * MIB] or b"")
@@ -81,7 +81,7 @@ async def test_a_concatenation_whose_answers_are_lost(site: Site, before: bool) 
         assert answer.status == 201
         assert await first.content(answer.location) == data + data
         for loss in site.mysql.losses:
-            assert await asyncio.to_thread(loss.happened.wait, 10)
+            assert await asyncio.to_thread(loss.happened.wait, 60)
 
 
 async def test_a_crowd_before_a_slow_database_is_served(site: Site) -> None:

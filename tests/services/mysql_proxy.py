@@ -67,13 +67,13 @@ class MysqlProxy:
     def __enter__(self) -> Self:
         """Start."""
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(60)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop."""
         self.clear()
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(20)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -119,12 +119,18 @@ class MysqlProxy:
             answers = asyncio.create_task(_copy(there, writer))
             with contextlib.closing(back):
                 try:
-                    await self._questions(reader, back, answers)
+                    await self._questions(reader, there, back, answers)
                 finally:
                     answers.cancel()  # asyncio itself would forget it
         self._clients.remove(writer)
 
-    async def _questions(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, answers: asyncio.Task[None]) -> None:
+    async def _questions(
+        self,
+        reader: asyncio.StreamReader,
+        there: asyncio.StreamReader,
+        back: asyncio.StreamWriter,
+        answers: asyncio.Task[None],
+    ) -> None:
         """Pass the client's packets, one by one, until one is to be lost."""
         said = b""
         while True:
@@ -135,7 +141,12 @@ class MysqlProxy:
                 self.commits += 1
                 loss = next((one for one in self.losses if one.strikes(said)), None)
                 if loss is not None:
-                    await self._lose(loss, back, answers, head + packet)
+                    if not loss.before:
+                        answers.cancel()
+                        await asyncio.wait([answers])
+                        back.write(head + packet)
+                        await there.read(1)  # the database has answered an empty room
+                    await loss.wait()
                     return
             if packet.startswith(ENDS):
                 said = b""
@@ -145,15 +156,6 @@ class MysqlProxy:
             await asyncio.sleep(self.slow)
             back.write(head + packet)
             await back.drain()
-
-    async def _lose(self, loss: Loss, back: asyncio.StreamWriter, answers: asyncio.Task[None], question: bytes) -> None:
-        if not loss.before:
-            answers.cancel()
-            await asyncio.wait([answers])
-            back.write(question)
-            await back.drain()
-            await asyncio.sleep(0.1)  # the database answers an empty room
-        await loss.wait()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
