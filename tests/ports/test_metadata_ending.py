@@ -41,9 +41,10 @@ class TestEnding:
         assert await metadata.unfinished(10) == [upload.id]
         taken = await metadata.take(upload.id)
         assert taken is not None
-        await metadata.postpone(upload.id, taken.lease, "storage is away", 0.2)
+        await metadata.postpone(upload.id, taken.lease, "storage is away", 100)
         assert (await metadata.take(upload.id), await metadata.unfinished(10)) == (None, [])
-        await asyncio.sleep(0.25)
+        passed = "UPDATE uploads SET retry_at = retry_at - 100000"
+        await metadata.db.write(lambda connection: connection.execute(passed).rowcount)
         again = await metadata.take(upload.id)
         assert again is not None
         assert (again.error, again.attempts) == ("storage is away", 2)

@@ -41,6 +41,8 @@ def proxy(minio_server: S3Server) -> Iterator[S3Proxy]:
 
 HASTY = Patience(silence=0.5, deadline=3, long=3)
 """Waits for less long than an operator would want."""
+RESTLESS = Patience(silence=0.5, deadline=60)
+"""Begins silent requests again soon, and gives none up: a machine that stands still is silent, too."""
 
 
 class TestFailures:
@@ -50,7 +52,7 @@ class TestFailures:
     @pytest.mark.parametrize("after", [False, True])
     async def test_it_is_tried_again(self, proxy: S3Proxy, how: str, *, after: bool) -> None:
         """Whatever becomes of the first try of a request, applied or not, the second one does it."""
-        async with in_bucket(proxy.proxied, patience=HASTY) as storage:
+        async with in_bucket(proxy.proxied, patience=RESTLESS) as storage:
             key, other = file_key(), file_key()
             for operation in ("PutObject", "CreateMultipartUpload", "UploadPart", "HeadObject", "GetObject"):
                 proxy.fail(operation, how, after=after)
@@ -60,7 +62,7 @@ class TestFailures:
             await storage.complete(other, name, [part])
             assert await storage.size(other) == 6 * MIB
             assert await content(storage, key, 0, 3) == b"abc"
-            assert all(fault.seen == 2 or fault.operation == "GetObject" for fault in proxy.faults)
+            assert all(fault.seen >= 2 or fault.operation == "GetObject" for fault in proxy.faults)
             await proxy.let_go()
 
     async def test_a_slow_storage_is_not_asked_again(self, proxy: S3Proxy) -> None:
@@ -90,7 +92,7 @@ class TestFailures:
 
     async def test_an_answer_to_completing_that_was_lost(self, proxy: S3Proxy) -> None:
         """The second try finds no multipart upload (or succeeds), and the object is there."""
-        async with in_bucket(proxy.proxied, patience=HASTY) as storage:
+        async with in_bucket(proxy.proxied) as storage:
             key = file_key()
             name = await storage.begin(key)
             part = Part(1, await storage.put_part(key, name, 1, [b"abc"]))
@@ -114,7 +116,7 @@ class TestFailures:
 
     async def test_what_no_retry_ends_is_not_tried_again(self, proxy: S3Proxy) -> None:
         """A refusal costs one request, and says what to do."""
-        async with in_bucket(proxy.proxied, patience=HASTY) as storage:
+        async with in_bucket(proxy.proxied) as storage:
             fault = proxy.fail("PutObject", "forbidden", many=100)
             with pytest.raises(StorageUnavailable, match="need the right to read, write, list and delete"):
                 await storage.put(file_key(), [b"x" * MIB])
@@ -122,7 +124,7 @@ class TestFailures:
 
     async def test_no_room(self, proxy: S3Proxy) -> None:
         """A full storage is StorageFull."""
-        async with in_bucket(proxy.proxied, patience=HASTY) as storage:
+        async with in_bucket(proxy.proxied) as storage:
             proxy.fail("PutObject", "full", many=100)
             with pytest.raises(StorageFull):
                 await storage.put(file_key(), [b"x"])
@@ -131,7 +133,7 @@ class TestFailures:
         self, minio_server: S3Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Over plain http the storage holds the bytes against their CRC-32."""
-        async with in_bucket(minio_server, patience=HASTY) as storage:
+        async with in_bucket(minio_server) as storage:
             key = file_key()
             monkeypatch.setattr(s3_requests, "checksum", lambda _: "AAAAAA==")
             with pytest.raises(StorageUnavailable):
@@ -148,10 +150,11 @@ class TestFailures:
             async for piece in storage.read(key, 0, len(data)):
                 got.append(piece)
                 if len(got) in {1, 5}:
-                    await asyncio.sleep(0.5)
                     reading = storage._requests._reading
                     assert reading is not None
-                    assert not reading.connector._acquired  # type: ignore[union-attr]
+                    async with asyncio.timeout(60):
+                        while reading.connector._acquired:  # type: ignore[union-attr]
+                            await asyncio.sleep(0.05)
             assert b"".join(got) == data
 
     async def test_an_object_that_became_shorter(self, minio_server: S3Server) -> None:
@@ -302,7 +305,7 @@ class TestBuckets:
         url = f"{minio_server.url}/{name}-public/x.txt"
         assert await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=60).read()) == b"hello"
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            await asyncio.to_thread(urllib.request.urlopen, url.replace("-public", ""), timeout=5)
+            await asyncio.to_thread(urllib.request.urlopen, url.replace("-public", ""), timeout=60)
         await storage.delete(KEPT)
         for bucket in (name, f"{name}-public"):
             await storage._requests.call("delete_bucket", {"Bucket": bucket})
