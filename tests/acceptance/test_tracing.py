@@ -73,7 +73,7 @@ async def test_a_request_is_a_span_with_its_steps(collector: Collector, tmp_path
         assert (patch.trace_id.hex(), patch.parent_span_id.hex()) == (TRACE, PARENT)
         assert about["http.response.status_code"].int_value == 204
         beneath = [span.name for span in collector.named("database write") if span.parent_span_id == patch.span_id]
-        assert beneath == ["database write"]
+        assert set(beneath) == {"database write"}
 
 
 def test_a_collector_that_is_away_is_no_trouble(tmp_path: Path) -> None:
