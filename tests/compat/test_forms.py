@@ -91,7 +91,7 @@ async def test_a_broken_form(client: Client, server: Deployment, path: str, what
     answer = await client.ask("POST", path, body, {"Content-Type": kind})
     assert (answer.status, answer.body) == (400, refusal(BROKEN))
     assert answer.headers["Content-Type"] == "application/json"
-    assert server.objects() == before
+    assert server.objects().items() <= before.items()  # what earlier tests left may go meanwhile
 
 
 def endless(what: str) -> Iterator[bytes]:
@@ -137,7 +137,7 @@ async def test_a_file_is_refused_as_it_passes_the_limit(client: Client, server: 
         answer = await connection.answer(60)
         assert (answer.status, answer.body, answer.headers["Connection"]) == (422, refusal("", TOO_LARGE), "close")
         assert await connection.closed()
-    assert server.objects() == before
+    assert server.objects().items() <= before.items()
 
 
 async def test_what_was_not_read_is_not_missing(client: Client) -> None:
@@ -244,7 +244,7 @@ async def test_a_connection_that_breaks_leaves_nothing(client: Client, server: D
         await connection.send(body[:cut])
         connection.writer.write_eof()
         assert await connection.closed()
-    assert server.objects() == before
+    assert server.objects().items() <= before.items()
     file = (await client.complete(upload_id, 1)).data
     assert await client.settled(file) == "SUCCESS"
     assert await client.content(file) == b"before"

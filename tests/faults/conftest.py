@@ -80,11 +80,11 @@ class Site:
 
 
 @contextmanager
-def sites(folder: Path, mysql: URL, minio: S3Server, settings: dict[str, str] | None = None) -> Iterator[Site]:
+def sites(folder: Path, mysql: URL, minio: S3Server) -> Iterator[Site]:
     """Run two servers."""
     with migrated(mysql) as url, S3Proxy(minio) as s3, MysqlProxy(url) as proxy:
         stack = ProductionStack(url, s3.proxied, BUCKET)
-        stack.settings |= settings or {}
+        stack.settings["TUSFM_SWEEP_EVERY"] = "86400"  # requests are counted
         ports = [{"MYSQL_PORT": str(proxy.port)}, {}]
         servers = [ServerProcess(folder / str(number), {**stack.settings, **port}) for number, port in enumerate(ports)]
         for server in servers:
@@ -101,7 +101,7 @@ def sites(folder: Path, mysql: URL, minio: S3Server, settings: dict[str, str] | 
 
 @pytest.fixture(scope="session")
 def lasting(tmp_path_factory: pytest.TempPathFactory, mysql_server: URL, minio_server: S3Server) -> Iterator[Site]:
-    """Run two servers with the default settings for all tests that leave them as they were."""
+    """Run two servers for all tests that leave them as they were."""
     with sites(tmp_path_factory.mktemp("site"), mysql_server, minio_server) as one:
         yield one
 

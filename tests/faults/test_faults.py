@@ -197,6 +197,7 @@ async def test_i_deletion_leaves_nothing(site: Site, how: str) -> None:
     async with site.first as client:
         finished, unfinished = await client.whole(data), await client.made(len(data) + 1)
         await client.patch(unfinished, 0, data)
+        assert await client.content(finished) == data  # which waits for the object
         assert site.stored(finished) == len(data)
         for operation in ("DeleteObject", "DeleteObjects", "AbortMultipartUpload") if how else ():
             site.s3.fail(operation, how, many=100)
