@@ -8,7 +8,7 @@ from marshmallow import Schema, fields
 
 from compat_api import errors
 from compat_api.router import BASE, STORED
-from compat_api.schemas import ChunkForm, CompletionForm, FormSchema, RetryForm
+from compat_api.schemas import ChunkForm, CompletionForm, FormFile, FormSchema, RetryForm
 from tusfm.domain.files import FileStatus
 from tusfm.protocol.documentation import Operation
 
@@ -128,7 +128,8 @@ def operations(most: int) -> tuple[Operation, ...]:
 def _post(path: str, form: FormSchema | None, summary: str, description: str, answers: Mapping[int, Any]) -> Operation:
     said = {"tags": [UPLOADING], "summary": summary, "description": description, "responses": dict(answers)}
     if form is not None:
-        said["consumes"] = FORMS
+        files = any(isinstance(field, FormFile) for field in form.fields.values())
+        said["consumes"] = FORMS[:1] if files else FORMS
     return Operation(method="POST", path=BASE + path, described=said, form=form)
 
 

@@ -89,6 +89,7 @@ OPERATIONS = (
         "/files/",
         "Ask what the server can do",
         "Needs no headers.",
+        produces=[],
         responses={
             204: {
                 "description": "Said in headers.",
@@ -165,7 +166,7 @@ OPERATIONS = (
         UPLOAD,
         "Download a finished upload",
         "With ranges and validators.",
-        produces=["application/octet-stream"],
+        produces=["application/octet-stream", "text/plain"],
         parameters=[ID, AUTHORIZATION, _header("Range", "`bytes=0-99`, or several stretches.")],
         responses={
             200: {"description": "The file."},
