@@ -1,10 +1,12 @@
 """What an upload becomes after its last byte, by Celery's workers; and who hears of it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -98,6 +100,13 @@ class Plant:
             time.sleep(0.02)
         return time.monotonic() - began
 
+    def listens(self, queue: str) -> bool:
+        """Tell whether somebody takes messages from a queue."""
+        with self.broker.connection() as connection, connection.channel() as channel:
+            with contextlib.suppress(*connection.channel_errors):
+                return bool(channel.queue_declare(queue, passive=True).consumer_count)
+            return False
+
     def whole(self, url: str) -> None:
         """The file has its bytes, and nothing else is left in storage."""
         assert urllib.request.urlopen(url, timeout=20).read() == DATA
@@ -184,10 +193,18 @@ async def test_the_broker_is_away_when_an_upload_ends(plant: Plant, rabbit: Rabb
     url = await plant.uploaded()
     plant.becomes(url, "available", 60)
     plant.whole(url)
+    server = plant.server.process
+    assert server is not None
+    server.send_signal(signal.SIGSTOP)  # else it may publish before anybody listens
     rabbit.start()
     with plant.broker.connection() as connection:
         listener = Listener(connection, plant.broker.events)
-        await asyncio.to_thread(listener.listen, lambda: "finalized" in listener.types(url[-32:]))
+
+        def heard() -> bool:
+            server.send_signal(signal.SIGCONT)
+            return "finalized" in listener.types(url[-32:])
+
+        await asyncio.to_thread(listener.listen, heard)
     end = time.monotonic() + 60
     while int(str(apart(lambda: execute(plant.database, "SELECT COUNT(*) FROM outbox")))):
         assert time.monotonic() < end
@@ -236,7 +253,8 @@ def test_the_consumer_of_the_page(plant: Plant) -> None:
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, env=environ) as consumer:
         try:
-            plant.worker.start()  # which takes longer than the consumer
+            plant.worker.start()
+            plant.worker.await_(lambda: plant.listens("my-service"))
             url = apart(plant.uploaded)
             assert consumer.stdout is not None
             assert consumer.stdout.readline().split() == ["finalized", url[-32:], "film.mp4"]
