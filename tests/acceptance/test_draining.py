@@ -15,7 +15,7 @@ async def stopping(server: ServerProcess) -> int:
     """Send SIGTERM, and wait for the end."""
     assert server.process is not None
     server.process.send_signal(signal.SIGTERM)
-    return await asyncio.to_thread(server.process.wait, 30)
+    return await asyncio.to_thread(server.process.wait, 60)
 
 
 @pytest.mark.parametrize("size", [1000, 3_000_000])

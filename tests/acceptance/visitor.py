@@ -59,11 +59,11 @@ class Visitor:
 
     async def until(self, kind: str) -> None:
         """Wait until the status line is of a kind: sending, waiting, paused."""
-        await self.page.wait_for_selector(f"#status[data-kind={kind}]:visible", timeout=40_000)
+        await self.page.wait_for_selector(f"#status[data-kind={kind}]:visible", timeout=60_000)
 
     async def until_percent(self, percent: int) -> None:
         """Wait until so much was sent."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while await self._percent() < percent:
                 await asyncio.sleep(0.1)
 

@@ -8,7 +8,7 @@ from tusfm.domain.files import Completion, File, FileStatus
 from tusfm.wiring import Engine
 
 STEP = 65_536
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 DONE = (FileStatus.SUCCESS, FileStatus.FAILURE)
 
 

@@ -137,7 +137,7 @@ async def test_an_attempt_that_wakes_late_in_a_directory(environ: dict[str, str]
         upload_id = await sent(first, [b"one", b"two"])
         monkeypatch.setattr(storage_local, "_finish", frozen_once)
         file = await completed(first, upload_id, 2)
-        assert await asyncio.to_thread(reached.wait, 30)
+        assert await asyncio.to_thread(reached.wait, 60)
         await send(second, upload_id, 0, b"ONE")
         execute(environ, "UPDATE uploads SET lease_until = 0")
         await second.finalizer.finalize(upload_id)

@@ -143,7 +143,7 @@ async def test_minio_is_away_while_a_file_is_made(plant: Plant) -> None:
 
 async def called(proxy: S3Proxy, operation: str) -> None:
     """Wait for a call to the storage."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         while proxy.counts[operation] == 0:
             await asyncio.sleep(0.02)
 

@@ -67,7 +67,7 @@ class Case:
 
     async def until(self, holds: Callable[[list[Extent]], bool]) -> None:
         """Wait for the row to name what it should."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not holds(await self.extents()):
                 await asyncio.sleep(0.01)
 

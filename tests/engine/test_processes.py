@@ -61,7 +61,7 @@ async def test_a_takeover_elsewhere_ends_the_writer(pair: Pair) -> None:
     body = PlayedBody([b"b" * 10], size=10)
     progress = await pair.there.uploads.append(Append(id=pair.id, offset=offset, body=body))
     assert progress.offset == SIZE
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(Fenced):
             await pair.sending
     stored = await pair.here.uploads.open(pair.id)
@@ -71,7 +71,7 @@ async def test_a_takeover_elsewhere_ends_the_writer(pair: Pair) -> None:
 async def test_a_deletion_elsewhere_ends_the_writer(pair: Pair) -> None:
     """DELETE on another process stops the writer here, which hears of it by itself, and nothing comes back to life."""
     await pair.there.uploads.terminate(pair.id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(Fenced):
             await pair.sending
     with pytest.raises(NotFound):

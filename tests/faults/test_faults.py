@@ -101,7 +101,7 @@ async def test_e_silent_clients_hold_no_place_before_the_storage(site: Site) -> 
             await raw.send(patch_head(path_of(url), 0, MIB) + b"x" * 1000)
         for _ in range(3):
             url = await client.made(len(data))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert (await client.patch(url, 0, data)).status == 204
                 assert await client.content(url) == data
         for raw in raws:
@@ -147,7 +147,7 @@ async def test_f_a_commit_that_is_under_way_when_somebody_takes_over_changes_not
         commit = site.mysql.hold(COMMITS)
         async with first.raw() as raw:
             await raw.send(patch_head(path_of(url), 0, len(data)) + b"?" * (12 * MIB))
-            assert await asyncio.to_thread(commit.happened.wait, 30)
+            assert await asyncio.to_thread(commit.happened.wait, 60)
             assert (await second.patch(url, 0, data[:MIB])).offset == MIB  # a tail: no row of extents is in the part's way
             commit.meanwhile.set()
             assert await raw.closed(30)
