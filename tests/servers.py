@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-START_SECONDS = 60.0
-STOP_SECONDS = 40.0
+START_SECONDS = 100.0
+STOP_SECONDS = 60.0
 WORKERS = 8  # that have ports of their own
 OURS = ("TUSFM_", "MYSQL_", "MINIO_", "RABBITMQ_", "AWS_")  # of settings
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 
 from tests.servers import free_port
 
-START_SECONDS = 60
+START_SECONDS = 100
 
 
 class MysqlProcess:

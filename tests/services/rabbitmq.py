@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.servers import free_port
 from tusfm.adapters.broker import BrokerAddress
 
-START_SECONDS = 60
+START_SECONDS = 100
 PLACES = "/usr/lib/rabbitmq/bin"
 ERLANG = "/usr/lib/erlang"
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from tests.servers import free_port
 from tusfm.adapters.s3_requests import S3Address
 
-START_SECONDS = 60
+START_SECONDS = 100
 UNVERIFIED = ssl._create_unverified_context()  # noqa: S323  whether it answers is the question, not who it is
 INSTALLED = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tusfm-tests" / "bin"
 ENCRYPTION_KEY = f"tests:{base64.b64encode(bytes(32)).decode()}"

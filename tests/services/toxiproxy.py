@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.servers import free_port
 from tests.services.s3 import binary
 
-START_SECONDS = 60
+START_SECONDS = 100
 
 
 class Toxiproxy:
