@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,16 +72,21 @@ class RabbitProcess:
         """Start it, with a name server of its own, and wait until it takes connections."""
         if self._names is None:
             self._names = subprocess.Popen([_found("epmd"), "-port", str(self._epmd_port)], env=self._environ)
+            self._wait(self._names, lambda: _listens(self._epmd_port))  # else the broker starts one that outlives it
         with (self._folder / "rabbitmq.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [_found("rabbitmq-server")], env=self._environ, stdout=log, stderr=log, start_new_session=True
             )
+        self._wait(self.process, lambda: _answers(self.rabbit.address.port))
+
+    def _wait(self, process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
+        log = self._folder / "rabbitmq.log"
         end = time.monotonic() + START_SECONDS
-        while not _answers(self.rabbit.address.port):
-            said = (self._folder / "rabbitmq.log").read_text(errors="replace")
-            assert self.process.poll() is None, said
+        while not ready():
+            said = log.read_text(errors="replace") if log.exists() else ""
+            assert process.poll() is None, said
             assert time.monotonic() < end, said
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """End it, as a power cut would."""
@@ -103,6 +108,12 @@ def _found(name: str) -> str:
     program = shutil.which(name, path=os.pathsep.join(places))
     assert program is not None, f"{name} is missing"
     return program
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
 
 
 def _answers(port: int) -> bool:
