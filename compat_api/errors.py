@@ -1,10 +1,11 @@
 """What is refused, the one table from what the engine says to what a client of the old API reads, and who answers."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from compat_api.envelopes import failure
 from compat_api.forms import BrokenForm
@@ -26,7 +27,6 @@ BAD_REQUEST, SERVER_ERROR = 400, 500
 RETRY_SECONDS = 5
 DRAIN_SECONDS = 1
 CROWD_SECONDS = 60
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from tusfm.domain.errors import TusfmError, Unavailable
 from tusfm.domain.quotas import Quotas
 from tusfm.engine.budget import Budget
 from tusfm.engine.chunks import Chunks
-from tusfm.engine.expiration import Sweep, resume
+from tusfm.engine.expiration import Sweep
 from tusfm.engine.finalization import Finalizer
 from tusfm.engine.joining import Joiner
 from tusfm.engine.links import OwnLinks
@@ -77,7 +77,7 @@ class Engine:
         work: list[Work] = [
             self.presence.run,
             self.dispatcher.run,
-            lambda: resume(self.finalizer),
+            self.finalizer.run,
             lambda: self.sweep.run(self.sweep_every),
         ]
         self._tasks = [asyncio.create_task(_lasting(one)) for one in work]
@@ -270,7 +270,7 @@ def database_url(settings: Settings) -> str:
             settings.mysql_database,
             {"charset": "utf8mb4"},
         ).render_as_string(hide_password=False)
-    return f"sqlite+aiosqlite:///{data_dir(settings) / 'tusfm.sqlite3'}"
+    return f"sqlite:///{data_dir(settings) / 'tusfm.sqlite3'}"
 
 
 class Unusable(Exception):

@@ -22,7 +22,7 @@ from tusfm.domain.errors import MetadataUnavailable
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Give an empty database of each kind."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'tusfm.sqlite3'}"
+        return f"sqlite:///{tmp_path / 'tusfm.sqlite3'}"
     return str(request.getfixturevalue("mysql_url"))
 
 
@@ -49,7 +49,7 @@ def test_of_many_that_start_at_once_one_migrates(address: str) -> None:
 def test_a_name_that_mysql_reserves_stands_in_quotes(tmp_path: Path) -> None:
     """Names stand in statements as they are, and MySQL reserves words that MariaDB does not: none but one, in quotes."""
     path = tmp_path / "tusfm.sqlite3"
-    migrate(f"sqlite+aiosqlite:///{path}")
+    migrate(f"sqlite:///{path}")
     found = inspect(create_engine(f"sqlite:///{path}"))
     columns = {column["name"] for table in found.get_table_names() for column in found.get_columns(table)}
     keywords = {"role"}  # that are free to be used

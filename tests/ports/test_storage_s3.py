@@ -359,11 +359,11 @@ class TestBuckets:
     async def test_more_keys_than_one_page_has(self, minio_server: S3Server) -> None:
         """Listing and deleting go on behind a thousand keys."""
         async with in_bucket(minio_server) as storage:
-            keys = {f"work/{number:08d}/t/1-1" for number in range(1100)}
-            for some in s3_requests.in_turns(sorted(keys), 50):
-                await asyncio.gather(*(storage.put(key, [b"x"]) for key in some))
-            assert {key async for key in storage.keys("work/")} == keys
-            await storage.delete(sorted(keys))
+            keys = [f"work/{number:08d}/t/1-1" for number in range(1100)]
+            for at in range(0, len(keys), 50):
+                await asyncio.gather(*(storage.put(key, [b"x"]) for key in keys[at : at + 50]))
+            assert {key async for key in storage.keys("work/")} == set(keys)
+            await storage.delete(keys)
             assert [key async for key in storage.keys("work/")] == []
 
     async def test_multipart_uploads_of_others_are_not_seen(self, minio_server: S3Server) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tusfm.adapters import rows
-from tusfm.domain.upload import Extent, ExtentKind, Role, State, Upload, may_become
+from tusfm.domain.upload import TRANSITIONS, Extent, ExtentKind, Role, State, Upload
 from tusfm.engine.stretch import ENTRY_BYTES
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Invariants:
                 fail(f"the offset of {upload.id} went from {was.offset} back to {upload.offset}")
             return
         self._told[upload.id].kinds.add({State.AVAILABLE: "finalized"}.get(upload.state, upload.state.value))
-        if not may_become(was.state, upload.state):
+        if upload.state not in TRANSITIONS[was.state]:
             fail(f"{upload.id} went from {was.state} to {upload.state}")
         early = self._world.loop.now - before.moved_at < (self._world.settings.expire_after or 0) - 0.01
         lost = was.state is State.FAILED and was.role is Role.FINAL  # it had no bytes, and nobody can mend it

@@ -31,7 +31,6 @@ CONSTANTS: dict[str, object] = {
     "tusfm.engine.part_layout:MOST_TAILS": 6,
     "tusfm.engine.parts:MOST_TAILS": 6,
     "tusfm.engine.composition:MIN_PART": MIN_PART,
-    "tusfm.engine.composition:MOST_COPY": 4 * PART,
     "tusfm.engine.composition:COPY_BYTES": 2 * PART,
     "tusfm.engine.budget:READ_BYTES": 40,
     "tusfm.engine.budget:JOINED_BYTES": 60,
@@ -40,7 +39,7 @@ CONSTANTS: dict[str, object] = {
     "tusfm.engine.expiration:DAY_SECONDS": DAY,
 }
 SELDOM: dict[str, object] = {
-    "tusfm.engine.expiration:RESUME_SECONDS": SELDOM_SECONDS,
+    "tusfm.engine.finalization:RESUME_SECONDS": SELDOM_SECONDS,
     "tusfm.engine.outbox:LOOK_SECONDS": SELDOM_SECONDS,
 }
 """For days in which nobody waits for anything."""

@@ -48,11 +48,11 @@ class Session:
         if self.run(connection, statement, **values).rowcount != 1:
             raise Fenced(FENCED)
 
-    def upload(self, connection: Connection, upload_id: str, more: str = "") -> Upload | None:
-        """Read one upload; *more* goes to the end of the statement."""
+    def upload(self, connection: Connection, upload_id: str) -> Upload | None:
+        """Read one upload."""
         if not upload_id.isascii():  # MySQL refuses to compare it with a column of ASCII
             return None
-        row = self.run(connection, rows.SELECT_UPLOAD + "WHERE u.id = :id" + more, id=upload_id).first()
+        row = self.run(connection, rows.SELECT_UPLOAD + "WHERE u.id = :id", id=upload_id).first()
         # Collations that pad with blanks find 'abc' for 'abc '.
         return None if row is None or row[0] != upload_id else rows.upload(row)
 

@@ -47,7 +47,7 @@ def migrate(url: str, told: Told = lambda _: None) -> str:
 
 def _migrate_sqlite(url: str, told: Told) -> str:
     engine = create_engine(
-        f"sqlite:///{make_url(url).database}",
+        url,
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
         connect_args={"timeout": WAIT_SECONDS},

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -359,8 +359,3 @@ def _config(address: S3Address) -> AioConfig:
         response_checksum_validation="when_required",
         connector_args={"keepalive_timeout": KEEP_ALIVE_SECONDS},
     )
-
-
-def in_turns(keys: Sequence[str], most: int) -> list[Sequence[str]]:
-    """Cut a list into lists of at most so many."""
-    return [keys[at : at + most] for at in range(0, len(keys), most)]

@@ -346,8 +346,7 @@ def _append(sources: Iterable[tuple[str, int, int]], fd: int, position: int) -> 
 def _finish(fd: int, path: str, target: str) -> None:
     """Give a finished file its name, if the name that was opened still is this file: another may have been quicker."""
     files.sync_file(fd)
-    held, named = os.fstat(fd), os.stat(path)
-    if (held.st_ino, held.st_dev) != (named.st_ino, named.st_dev):
+    if not os.path.samestat(os.fstat(fd), os.stat(path)):
         msg = "somebody else finishes the file"
         raise SegmentBusy(msg)
     os.rename(path, target)

@@ -18,7 +18,7 @@ from tusfm.adapters import s3_buckets
 from tusfm.adapters.clocks import compare_clocks
 from tusfm.adapters.s3_errors import unreachable
 from tusfm.adapters.s3_links import S3Links
-from tusfm.adapters.s3_requests import Requests, S3Address, Target, in_turns
+from tusfm.adapters.s3_requests import Requests, S3Address, Target
 from tusfm.domain.errors import BytesLost, StorageUnavailable
 from tusfm.ports.checks import Checks
 from tusfm.ports.links import Links
@@ -187,8 +187,8 @@ class S3Storage:
         for bucket, name in map(self._place.where, keys):
             by_bucket.setdefault(bucket, []).append(name)
         for bucket, names in by_bucket.items():
-            for some in in_turns(names, MOST_DELETES):
-                await self._delete(bucket, some)
+            for at in range(0, len(names), MOST_DELETES):
+                await self._delete(bucket, names[at : at + MOST_DELETES])
 
     async def _delete(self, bucket: str, some: Sequence[str]) -> None:
         wanted = {"Objects": [{"Key": name} for name in some], "Quiet": True}

@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tusfm import __version__
-from tusfm.ports.watching import Exchange, Standing, Step, Watch
+from tusfm.ports.watching import Exchange, Step, Watch
 
 SERVER_ERROR = 500
 
@@ -40,10 +40,7 @@ class Traced:
         self.happened = watch.happened
         self.waited = watch.waited
         self.swept = watch.swept
-
-    def stands(self, standing: Standing) -> None:
-        """Pass it on."""
-        self._watch.stands(standing)
+        self.stands = watch.stands
 
     @contextmanager
     def exchange(self, exchange: Exchange) -> Iterator[None]:

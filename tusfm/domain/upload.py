@@ -125,11 +125,6 @@ class Upload:
         return self.state not in LIVE or self.expired
 
 
-def may_become(state: State, other: State) -> bool:
-    """Tell whether the table allows the step."""
-    return other in TRANSITIONS[state]
-
-
 def new_id() -> str:
     """Make a name that cannot be guessed: 128 random bits in hexadecimal. Ids are never used twice."""
     return secrets.token_hex(16)

@@ -280,9 +280,7 @@ class Appender:
 
         Fenced: it was not for this request to find that out; whoever has the upload now may have ended what it used.
         """
-        message = event(
-            Event.FAILED, upload.id, owner=upload.owner, header=upload.metadata, offset=offset, length=upload.length
-        )
+        message = event(Event.FAILED, replace(upload, offset=offset))
         await self._metadata.lose(upload.id, upload.epoch, str(error), [message])
         log.error("upload %s: acknowledged bytes are gone from storage: %s", upload.id, error)
         self._outbox.kick()

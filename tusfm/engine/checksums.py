@@ -26,8 +26,6 @@ class Hasher(Protocol):
 class Crc32:
     """CRC-32 as four bytes, big-endian (the order that tus clients send)."""
 
-    digest_size = 4
-
     def __init__(self) -> None:
         """Begin with the CRC of nothing."""
         self._value = 0

@@ -12,7 +12,7 @@ from tusfm.domain.errors import AlreadyFinished, Fenced, NotFound, StillFinishin
 from tusfm.domain.files import EXTENSION, Completion, File, FileStatus, fixed_key
 from tusfm.domain.upload import Role
 from tusfm.engine.budget import Budget
-from tusfm.engine.events import Event, event, finalize
+from tusfm.engine.events import created, finalize
 from tusfm.engine.incoming import Incoming
 from tusfm.engine.outbox import Outbox
 from tusfm.engine.reading import Reader, StoredObject
@@ -48,16 +48,14 @@ class Chunks:
     async def begin(self, owner: str | None = None) -> str:
         """Make an upload that takes chunks, and return its id: a UUID4 as text, 36 characters in lower case. OverQuota."""
         upload_id = str(uuid.uuid4())
-        created = event(Event.CREATED, upload_id, owner=owner, header="", offset=0, length=None)
-        lifetime = self.rules.expire_after
         new = NewUpload(
             id=upload_id,
             length=None,
             metadata="",
             role=Role.CHUNKED,
             owner=owner,
-            expires_in=lifetime,
-            messages=(created,),
+            expires_in=self.rules.expire_after,
+            messages=(created(upload_id, owner=owner, header="", length=None),),
         )
         await self._metadata.create(new)
         self._outbox.kick()

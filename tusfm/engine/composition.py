@@ -12,7 +12,6 @@ from tusfm.ports.storage import Source
 
 MIB = 1024 * 1024
 MIN_PART = 5 * MIB
-MOST_COPY = 5 * 1024 * MIB
 COPY_BYTES = 1024 * MIB  # large copies take the storage long; several of this size go at once
 MOST_PARTS = 9_000
 

@@ -1,7 +1,6 @@
 """Making uploads: empty, with their first bytes, or out of others."""
 
 import contextlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,14 +12,12 @@ from tusfm.engine.appending import Append, Appender, Progress, live, prompt, ver
 from tusfm.engine.body import Body
 from tusfm.engine.budget import Loan
 from tusfm.engine.checksums import Checksum
-from tusfm.engine.events import Event, event, finalize
+from tusfm.engine.events import created, finalize
 from tusfm.engine.outbox import Outbox
 from tusfm.engine.presence import Presence
 from tusfm.engine.rules import Rules
 from tusfm.engine.writing import Layout
 from tusfm.ports.metadata import Metadata, NewUpload
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +121,7 @@ class Creator:
         owner = None if creation.grant is None else creation.grant.owner
         own_lifetime = None if creation.grant is None else creation.grant.lifetime
         lifetime = self._rules.lifetime(own_lifetime)
-        created = event(Event.CREATED, upload_id, owner=owner, header=creation.metadata, offset=0, length=creation.length)
+        message = created(upload_id, owner=owner, header=creation.metadata, length=creation.length)
         return NewUpload(
             id=upload_id,
             length=creation.length,
@@ -137,7 +134,7 @@ class Creator:
             owner=owner,
             size_limit=creation.size_limit,
             lifetime=None if own_lifetime is None else lifetime,
-            messages=() if creation.role is Role.PARTIAL else (created,),
+            messages=() if creation.role is Role.PARTIAL else (message,),
         )
 
     async def _create_streaming(self, creation: Creation, body: Body, early: Loan) -> Progress:

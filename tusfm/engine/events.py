@@ -3,6 +3,7 @@
 import base64
 import random
 import uuid
+from dataclasses import replace
 from enum import StrEnum
 
 from tusfm.domain import metadata
@@ -23,8 +24,18 @@ class Event(StrEnum):
     EXPIRED = "expired"
 
 
-def event(kind: Event, upload_id: str, *, owner: str | None, header: str, offset: int, length: int | None) -> Message:
-    """Describe a change as consumers see it: sizes in bytes, metadata decoded where it is text, base64 where it is not."""
+def created(upload_id: str, *, owner: str | None, header: str, length: int | None) -> Message:
+    """Say that an upload is there; *header* is its metadata."""
+    return _event(Event.CREATED, upload_id, owner, header, 0, length)
+
+
+def event(kind: Event, upload: Upload) -> Message:
+    """Describe a change of an upload, as it stands after that."""
+    return _event(kind, upload.id, upload.owner, upload.metadata, upload.offset, upload.length)
+
+
+def _event(kind: Event, upload_id: str, owner: str | None, header: str, offset: int, length: int | None) -> Message:
+    """Write it as consumers see it: sizes in bytes, metadata decoded where it is text, base64 where it is not."""
     name = _name()
     body: dict[str, object] = {
         "id": name,
@@ -47,7 +58,7 @@ def completion(upload: Upload, size: int) -> tuple[Message, ...]:
     """Say that a file is there; a partial is no file (rule N2), but its finals may have waited for it."""
     if upload.role is Role.PARTIAL:
         return (finalize(upload.id),)
-    return (event(Event.FINALIZED, upload.id, owner=upload.owner, header=upload.metadata, offset=size, length=size),)
+    return (event(Event.FINALIZED, replace(upload, offset=size, length=size)),)
 
 
 def _readable(header: str) -> dict[str, str | None]:

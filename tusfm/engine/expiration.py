@@ -13,7 +13,6 @@ from tusfm.domain.errors import BytesLost, Fenced, TusfmError, Unavailable
 from tusfm.domain.files import chunk_prefix, upload_of
 from tusfm.domain.upload import ExtentKind, State, Upload, new_id
 from tusfm.engine.events import Event, event
-from tusfm.engine.finalization import Finalizer
 from tusfm.engine.outbox import Outbox
 from tusfm.engine.writing import Layout
 from tusfm.ports.chunking import FileMetadata
@@ -28,7 +27,6 @@ MARKER = "work/marker/"
 CHUNKS = "work/c/"
 FIXED = ("public/", "private/")
 MULTIPARTS = ("files/", "work/", *FIXED)
-RESUME_SECONDS = 5.0
 BATCH = 500
 ALL = 10**9
 
@@ -106,15 +104,7 @@ class Sweep:
         upload = await self._metadata.find(upload_id)
         if upload is None:
             return None
-        message = event(
-            Event.EXPIRED,
-            upload_id,
-            owner=upload.owner,
-            header=upload.metadata,
-            offset=upload.offset,
-            length=upload.length,
-        )
-        row = await self._metadata.expire(upload_id, message)
+        row = await self._metadata.expire(upload_id, event(Event.EXPIRED, upload))
         if row is not None:
             self.watch.swept("expired")
             await self._remove(row)
@@ -286,16 +276,6 @@ class Sweep:
 
     async def _is_piece(self, key: str, upload: Upload) -> bool:
         return any(piece.key == key for piece in await self._metadata.extents(upload.id, ExtentKind.PIECE))
-
-
-async def resume(finalizer: Finalizer) -> None:
-    """Finish what nobody holds a lease on, every few seconds, for as long as the process lives."""
-    while True:
-        try:
-            await finalizer.resume()
-        except TusfmError as error:
-            log.info("finalizing goes on later: %s", error)
-        await asyncio.sleep(RESUME_SECONDS)
 
 
 def _id_in(key: str) -> str:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 
-from tusfm.domain.errors import BytesLost, Fenced, SegmentBusy, Unavailable
+from tusfm.domain.errors import BytesLost, Fenced, SegmentBusy, TusfmError, Unavailable
 from tusfm.domain.upload import Role, State, Upload
 from tusfm.engine.events import Event, completion, event, finalize
 from tusfm.engine.joining import Joiner
@@ -19,6 +19,8 @@ from tusfm.ports.watching import UNWATCHED, Kind, Step, Watch
 RENEW_SECONDS = 10.0  # a lease lasts 30
 MOST_PAUSE_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.5
+RESUME_SECONDS = 5.0
+BATCH = 100
 RESUMED_AT_ONCE = 4  # one that a storage takes long over must not hold the others up
 LOST = "The bytes are gone from storage."
 """The error that a row keeps from the first look to the second, 30 seconds later: a storage may take long over a Complete."""
@@ -121,10 +123,8 @@ class Finalizer:
         if upload.error != LOST:
             await self._metadata.postpone(upload.id, upload.lease, LOST, MOST_PAUSE_SECONDS)
             return "postponed"
-        message = event(
-            Event.FAILED, upload.id, owner=upload.owner, header=upload.metadata, offset=upload.offset, length=upload.length
-        )
-        await self._metadata.fail(upload.id, upload.lease, f"{LOST} {error}", self._rules.expire_after, [message])
+        messages = [event(Event.FAILED, upload)]
+        await self._metadata.fail(upload.id, upload.lease, f"{LOST} {error}", self._rules.expire_after, messages)
         self._outbox.kick()
         return "failed"
 
@@ -178,9 +178,17 @@ class Finalizer:
         if await self._metadata.ripen(final_id, self._rules.max_size, [finalize(final_id)]):
             self._outbox.kick()
 
-    async def resume(self, limit: int = 100) -> None:
-        """Finish what nobody holds a lease on: broker or no broker."""
-        for final_id in await self._metadata.ripe(limit):
+    async def run(self) -> None:
+        """Finish what nobody holds a lease on, broker or no broker, for as long as the process lives."""
+        while True:
+            try:
+                await self._resume()
+            except TusfmError as error:
+                log.info("finalizing goes on later: %s", error)
+            await asyncio.sleep(RESUME_SECONDS)
+
+    async def _resume(self) -> None:
+        for final_id in await self._metadata.ripe(BATCH):
             await self._ripen(final_id)
         at_once = asyncio.Semaphore(RESUMED_AT_ONCE)
 
@@ -188,7 +196,7 @@ class Finalizer:
             async with at_once:
                 await self.finalize(upload_id)
 
-        unfinished = await self._metadata.unfinished(limit)
+        unfinished = await self._metadata.unfinished(BATCH)
         for outcome in await asyncio.gather(*map(one, unfinished), return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tusfm.domain.errors import BytesLost, Fenced, StorageUnavailable, Unavailable
 from tusfm.domain.files import Chunk, File, chunk_key
 from tusfm.domain.upload import Upload
-from tusfm.engine.events import Event, event
+from tusfm.engine.events import Event, completion, event
 from tusfm.engine.rules import Rules
 from tusfm.engine.writing import Layout
 from tusfm.ports.chunking import Chunking, FileMetadata
@@ -82,15 +82,11 @@ class Joiner:
         return None
 
     async def _publish(self, upload: Upload, size: int) -> None:
-        message = event(Event.FINALIZED, upload.id, owner=upload.owner, header=upload.metadata, offset=size, length=size)
-        await self._metadata.publish_file(upload, size, (message,))
+        await self._metadata.publish_file(upload, size, completion(upload, size))
 
     async def _fail(self, upload: Upload, why: str) -> None:
         log.warning("upload %s: %s", upload.id, why)
-        message = event(
-            Event.FAILED, upload.id, owner=upload.owner, header=upload.metadata, offset=upload.offset, length=upload.length
-        )
-        await self._metadata.fail_file(upload, why, self._rules.expire_after, (message,))
+        await self._metadata.fail_file(upload, why, self._rules.expire_after, [event(Event.FAILED, upload)])
 
     async def _revised(self, upload: Upload) -> bool:
         """Begin again, if the lease is still ours: it was a chunk, then. Fenced."""

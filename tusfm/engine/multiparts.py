@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from tusfm.domain.errors import BytesLost, Fenced
 from tusfm.domain.upload import Extent, ExtentKind, Upload
-from tusfm.engine.writing import Piece, Position
+from tusfm.engine.writing import Position
 from tusfm.ports.metadata import Metadata
-from tusfm.ports.storage import MultipartStorage, Part
+from tusfm.ports.storage import MultipartStorage, Part, Pieces
 
 MIB = 1024 * 1024
 PART_BYTES = 8 * MIB
@@ -97,7 +97,7 @@ class Multiparts:
         numbers.next += 1
         return numbers.next - 1
 
-    async def put(self, number: int, pieces: Sequence[Piece]) -> str:
+    async def put(self, number: int, pieces: Pieces) -> str:
         """Send a part."""
         assert self.name is not None
         return await self._storage.put_part(self.key, self.name, number, pieces)

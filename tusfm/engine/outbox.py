@@ -60,7 +60,7 @@ class Dispatcher:
         self._kicked.clear()
 
     async def dispatch(self) -> bool:
-        """Hand over what is there; True when there may be more. Unavailable: what was taken is confirmed all the same."""
+        """Hand over what is there; True when there may be more. Unavailable: what was not confirmed is handed over again."""
         pending = await self._metadata.pending(self._process, AT_ONCE)
         events = [one for one in pending if one.message.kind != FINALIZE]
         if events:

@@ -98,7 +98,8 @@ class PartWriter:
 
     def shed(self) -> None:
         """Forget bytes that tails hold; they are read back when they are gathered."""
-        self._account.free(self._stretch.drop(self._durable if self._stretch.tails else self._stretch.memory))
+        if self._stretch.tails:
+            self._account.free(self._stretch.drop(self._durable))
 
     def spill(self) -> None:
         """Make an early tail and forget its bytes."""

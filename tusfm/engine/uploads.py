@@ -92,23 +92,14 @@ class Uploads:
         await self._layout.close()
 
     async def _end(self, upload: Upload, *, finished: bool = True) -> None:
-        upload_id = upload.id
-        message = event(
-            Event.TERMINATED,
-            upload_id,
-            owner=upload.owner,
-            header=upload.metadata,
-            offset=upload.offset,
-            length=upload.length,
-        )
-        silent = upload.role is Role.PARTIAL
-        row = await self._metadata.terminate(upload_id, None if silent else message, finished=finished)
+        message = None if upload.role is Role.PARTIAL else event(Event.TERMINATED, upload)
+        row = await self._metadata.terminate(upload.id, message, finished=finished)
         if row is None:
             raise NotFound
-        self._appender.forget(upload_id)
-        self._presence.fence(upload_id)
+        self._appender.forget(upload.id)
+        self._presence.fence(upload.id)
         self._outbox.kick()
         try:
             await self._layout.remove(row, thorough=False)
         except Unavailable as error:
-            log.warning("upload %s: its bytes are left to the sweep: %s", upload_id, error)
+            log.warning("upload %s: its bytes are left to the sweep: %s", upload.id, error)

@@ -15,8 +15,6 @@ from tusfm.engine.events import completion, finalize
 from tusfm.ports.metadata import Commit, Message, Metadata
 from tusfm.ports.storage import Source
 
-Piece = bytes | bytearray | memoryview
-
 
 class Writer(Protocol):
     """The storage's side of a request. Its calls come one at a time, but for feed, which may come at any time."""

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from tusfm import logs
 from tusfm.domain import errors
@@ -31,7 +32,6 @@ EXPOSED = ",".join(
         "Upload-Offset,WWW-Authenticate,X-Request-ID",
     ),
 )
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from email.utils import formatdate
 from io import FileIO
-from typing import Protocol
 
 from aiohttp import hdrs, web
 
+from tusfm.engine.reading import StoredObject
 from tusfm.protocol import ranges
 from tusfm.protocol.disposition import content_disposition, content_type
 from tusfm.protocol.ranges import Stretch, Unsatisfiable
@@ -18,46 +18,7 @@ from tusfm.protocol.sending import opened, send_file
 NOT_MODIFIED = 304
 
 
-class Object(Protocol):
-    """A finished upload: *size* in bytes, *finished_at* in ms since 1970, *path* a local file where there is one."""
-
-    @property
-    def id(self) -> str:
-        """Its upload's id."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def finished_at(self) -> int:
-        """Milliseconds since 1970."""
-
-    @property
-    def filename(self) -> str | None:
-        """As the client gave it."""
-
-    @property
-    def filetype(self) -> str | None:
-        """As the client gave it."""
-
-    @property
-    def path(self) -> str | None:
-        """A local file."""
-
-    @property
-    def read(self) -> "Reading":
-        """Stream a stretch of it."""
-
-
-class Reading(Protocol):
-    """Reads a stretch of an object, piece by piece."""
-
-    def __call__(self, start: int, length: int, /) -> AsyncIterator[bytes]:
-        """Stream *length* bytes from *start*."""
-
-
-async def send(request: web.Request, obj: Object) -> web.StreamResponse:
+async def send(request: web.Request, obj: StoredObject) -> web.StreamResponse:
     """Answer a GET: the whole, a range, several ranges, not modified, or not satisfiable; a HEAD like one of the whole."""
     etag, modified = f'"{obj.id}"', obj.finished_at // 1000  # an id's bytes never change, so the tag is a strong one
     headers = {
@@ -114,7 +75,7 @@ def _wanted(request: web.Request, size: int, etag: str, modified: int) -> Sequen
 
 async def _send_one(
     request: web.Request,
-    obj: Object,
+    obj: StoredObject,
     stretch: Stretch | None,
     headers: dict[str, str],
 ) -> web.StreamResponse:
@@ -136,7 +97,7 @@ async def _send_one(
 
 async def _send_parts(
     request: web.Request,
-    obj: Object,
+    obj: StoredObject,
     stretches: Sequence[Stretch],
     headers: dict[str, str],
 ) -> web.StreamResponse:
@@ -172,14 +133,14 @@ class _Body:
     A storage that is away can so still be answered with a status.
     """
 
-    obj: Object
+    obj: StoredObject
     stretch: Stretch
     first: bytes
     rest: AsyncIterator[bytes] | None
     file: FileIO | None = None
 
     @classmethod
-    async def opened(cls, obj: Object, stretch: Stretch) -> "_Body":
+    async def opened(cls, obj: StoredObject, stretch: Stretch) -> "_Body":
         file = None if obj.path is None else await opened(obj.path)
         if file is not None:
             return cls(obj, stretch, b"", None, file)

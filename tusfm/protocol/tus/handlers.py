@@ -1,9 +1,10 @@
 """The verbs of tus, and the download of a finished upload: check, ask, answer."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from tusfm.domain.errors import NotFound
 from tusfm.domain.upload import Role, State, Upload, is_id
@@ -20,7 +21,6 @@ from tusfm.protocol.tus.requirements import Asked, Refusal, check
 from tusfm.protocol.web import Public, RequestBody, unexpectant
 
 COLLECTION = "/files"
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def extensions(rules: Rules) -> str:
