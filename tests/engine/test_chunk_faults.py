@@ -15,7 +15,7 @@ from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
 from tusfm.adapters import storage_local
 from tusfm.adapters.finalization_inline import InlineFinalization
-from tusfm.domain.errors import NotFound, StorageUnavailable
+from tusfm.domain.errors import NotFound, StorageUnavailable, Unavailable
 from tusfm.domain.files import File, FileStatus
 from tusfm.domain.upload import State
 from tusfm.engine import joining
@@ -293,6 +293,15 @@ async def test_a_chunk_that_storage_refuses(environ: dict[str, str]) -> None:
                 await send(engine, upload_id, 0, b"x" * size)
         assert (await left(engine), engine.chunks._budget.used) == ([], 0)
         assert await engine.metadata.chunks(upload_id) == []
+
+
+async def test_a_chunk_that_cannot_begin_holds_nothing(environ: dict[str, str]) -> None:
+    """While the database is away every request that brings a chunk fails, and the budget knows nothing of it afterwards."""
+    async with running(environ, MemoryStorage()) as engine:
+        execute(environ, "DROP TABLE intents")
+        with pytest.raises(Unavailable):
+            await send(engine, str(uuid.uuid4()), 0, b"one")
+        assert not engine.budget._accounts
 
 
 class TestSweeping:

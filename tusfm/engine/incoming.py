@@ -12,7 +12,7 @@ from typing import Self
 
 from tusfm.domain.errors import Fenced, StorageUnavailable, Unavailable
 from tusfm.domain.files import Chunk, chunk_key
-from tusfm.engine.budget import Budget, add
+from tusfm.engine.budget import Account, Budget, add
 from tusfm.engine.rules import Rules
 from tusfm.ports.chunking import Chunking
 from tusfm.ports.storage import Storage
@@ -34,7 +34,7 @@ class Incoming:
         self._storage = storage
         self._budget = budget
         self._rules = rules
-        self._account = budget.account(self)
+        self._account: Account
         self._name = uuid.uuid4().hex
         self._pieces: list[bytes] = []
         self._held = 0
@@ -45,8 +45,9 @@ class Incoming:
         """Bytes that were taken."""
 
     async def __aenter__(self) -> Self:
-        """Write the intent. MetadataUnavailable."""
+        """Write the intent, and open an account, which somebody closes from now on. MetadataUnavailable."""
         await self._metadata.intend(self._name)
+        self._account = self._budget.account(self)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
