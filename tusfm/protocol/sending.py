@@ -82,10 +82,10 @@ def _step(out: int, file: int, start: int, length: int) -> int | None:
 async def _flushed(request: web.Request, response: web.StreamResponse) -> None:
     """Wait until the head has left aiohttp's and the loop's buffers."""
     await response.write(b"")
-    if response._payload_writer is not None:  # noqa: SLF001  aiohttp holds the head back for the first bytes of a body
-        response._payload_writer.send_headers()  # noqa: SLF001
-    while request.transport is not None and request.transport.get_write_buffer_size():
-        await asyncio.sleep(0.001)
+    request.writer.send_headers()  # aiohttp holds the head back for the first bytes of a body
+    if request.transport is not None:
+        request.transport.set_write_buffer_limits(0)  # so that draining waits for the last byte, and not for most
+    await request.writer.drain()
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, out: int, transport: asyncio.Transport) -> None:
