@@ -1,14 +1,17 @@
 """MySQL behind the face of `databases`: what becomes of a transaction, and of its connection, when something ends it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.util import await_only
 
+from tusfm.adapters import database_mysql
 from tusfm.adapters.database_mysql import Mysql
 from tusfm.adapters.databases import Connection
+from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import MetadataUnavailable
 
 
@@ -111,3 +114,15 @@ async def test_a_statement_that_was_left_ends_its_connection(database: Mysql) ->
     asking.cancel()
     await asyncio.wait([asking])
     assert await database.write(connection_id) != before
+
+
+async def test_a_database_that_says_nothing_is_not_taken_for_an_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is migrated nobody can tell: a server that starts meanwhile is not out of service for that."""
+    monkeypatch.setattr(database_mysql, "PATIENCE_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        metadata = SqlMetadata(f"mysql+asyncmy://root@127.0.0.1:{silent.getsockname()[1]}/tusfm", "one")
+        try:
+            with pytest.raises(MetadataUnavailable, match="does not answer"):
+                await metadata.migrated()
+        finally:
+            await metadata.close()

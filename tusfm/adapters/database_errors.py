@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 from tusfm.domain.errors import MetadataUnavailable
 
 NOT_MIGRATED = "the database is not migrated; run 'tusfm migrate'"
+NOT_THERE = "the database is not there; run 'tusfm migrate'"
 NO_ANSWER = "the database does not answer; look at MYSQL_HOST and MYSQL_PORT, and whether it runs"
 ADVICE = {
     1021: "the database's disk is full; give it room",

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from tusfm.adapters.database_errors import unavailable, words
+from tusfm.adapters.database_errors import NOT_THERE, unavailable, words
 from tusfm.adapters.databases import SQLITE, Connection, Seen, Work
 from tusfm.adapters.sqlite_connection import SqliteConnection
 from tusfm.domain.errors import MetadataUnavailable, OutcomeUnknown
@@ -99,8 +99,7 @@ class Sqlite:
         connection = self._open.get(place)
         if connection is None:
             if not self._path.exists():
-                msg = "the database is not there; run 'tusfm migrate'"
-                raise MetadataUnavailable(msg)
+                raise MetadataUnavailable(NOT_THERE)
             connection = self._open[place] = SqliteConnection(self._path, BUSY_SECONDS)
         return connection
 

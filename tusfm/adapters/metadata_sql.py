@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from sqlalchemy import make_url
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from tusfm.adapters import rows
 from tusfm.adapters.clocks import compare_clocks
+from tusfm.adapters.database_errors import NOT_MIGRATED, NOT_THERE
 from tusfm.adapters.databases import Connection, Database
 from tusfm.adapters.metadata_chunking import ChunkingSql
 from tusfm.adapters.metadata_keys import KeysSql
@@ -150,9 +151,9 @@ class SqlMetadata(ChunkingSql, KeysSql):
         try:
             return await self.db.read(work)
         except MetadataUnavailable as error:
-            if isinstance(error.__cause__, SQLAlchemyError) and "not migrated" not in str(error):
-                raise
-            return False
+            if str(error) in {NOT_MIGRATED, NOT_THERE}:
+                return False
+            raise
 
     def checks(self) -> Checks:
         """Ask, write, and read the clock."""
