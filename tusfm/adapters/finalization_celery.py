@@ -7,12 +7,12 @@ and its results are not used.
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from celery import Celery
 from kombu import Exchange, Producer
 
 from tusfm.adapters.broker import Broker, BrokerAddress
+from tusfm.engine.events import told
 from tusfm.ports.checks import Checks
 from tusfm.ports.metadata import Pending
 
@@ -88,9 +88,8 @@ class BrokerEvents:
 
 
 def _publish(producer: Producer, exchange: Exchange, event: Pending) -> None:
-    body: dict[str, Any] = {**event.message.body, "time": _readable(event.at)}
     producer.publish(
-        json.dumps(body),
+        json.dumps(told(event)),
         exchange=exchange,
         routing_key=f"upload.{event.message.kind}",
         content_type="application/json",
@@ -100,8 +99,3 @@ def _publish(producer: Producer, exchange: Exchange, event: Pending) -> None:
         timestamp=event.at // 1000,
         type=event.message.kind,
     )
-
-
-def _readable(milliseconds: int) -> str:
-    whole, rest = divmod(milliseconds, 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{rest:03d}Z"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from tusfm.domain.errors import TusfmError
+from tusfm.engine.events import told
 from tusfm.ports.checks import Checks
 from tusfm.ports.metadata import Pending
 from tusfm.ports.watching import UNWATCHED, Watch
@@ -62,5 +63,4 @@ class LoggedEvents:
     async def publish(self, events: Sequence[Pending]) -> None:
         """Write a line an event."""
         for one in events:
-            body = {key: value for key, value in one.message.body.items() if key not in self._hidden}
-            log.info("%s", json.dumps({**body, "time": one.at}))
+            log.info("%s", json.dumps({key: value for key, value in told(one).items() if key not in self._hidden}))

@@ -2,13 +2,14 @@
 
 import base64
 import random
+import time
 import uuid
 from dataclasses import replace
 from enum import StrEnum
 
 from tusfm.domain import metadata
 from tusfm.domain.upload import Role, Upload
-from tusfm.ports.metadata import Message
+from tusfm.ports.metadata import Message, Pending
 
 FINALIZE = "finalize"
 """The kind of a message that is work and not an event."""
@@ -59,6 +60,12 @@ def completion(upload: Upload, size: int) -> tuple[Message, ...]:
     if upload.role is Role.PARTIAL:
         return (finalize(upload.id),)
     return (event(Event.FINALIZED, replace(upload, offset=size, length=size)),)
+
+
+def told(one: Pending) -> dict[str, object]:
+    """Return what consumers see of an event that was written: its body, and when that was."""
+    whole, rest = divmod(one.at, 1000)
+    return {**one.message.body, "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{rest:03d}Z"}
 
 
 def _readable(header: str) -> dict[str, str | None]:

@@ -51,6 +51,7 @@ STATUS: dict[type[errors.TusfmError], Answer] = {
 }
 
 AWAY = "Something that the server needs is away; please try again in a moment."
+LOST = "The upload's bytes are gone."
 FULL = "The server has no room for these bytes just now; what was acknowledged is kept."
 
 
@@ -58,6 +59,8 @@ def text(error: errors.TusfmError) -> str:
     """Return one sentence that gives nothing away of what stands behind the server (rule G13)."""
     if isinstance(error, errors.StorageFull):
         return FULL
-    if isinstance(error, errors.Unavailable | errors.SegmentBusy | errors.BytesLost):
+    if isinstance(error, errors.BytesLost):
+        return LOST
+    if isinstance(error, errors.Unavailable | errors.SegmentBusy):
         return AWAY
     return str(error)
