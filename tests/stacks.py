@@ -57,12 +57,12 @@ class EmbeddedStack:
 
     def rows(self) -> int:
         """Count rows."""
-        with sqlite3.connect(f"file:{self.data / 'tusfm.sqlite3'}?mode=ro", uri=True) as database:
-            return int(database.execute("SELECT COUNT(*) FROM uploads").fetchone()[0])
+        with contextlib.closing(sqlite3.connect(f"file:{self.data / 'tusfm.sqlite3'}?mode=ro", uri=True)) as direct:
+            return int(direct.execute("SELECT COUNT(*) FROM uploads").fetchone()[0])
 
     def execute(self, statement: str) -> None:
         """Run a statement."""
-        with sqlite3.connect(self.data / "tusfm.sqlite3") as direct:
+        with contextlib.closing(sqlite3.connect(self.data / "tusfm.sqlite3")) as direct, direct:
             direct.execute(statement)
 
     def objects(self) -> dict[str, int]:
@@ -99,10 +99,11 @@ class ProductionStack:
         async def run() -> dict[str, int]:
             storage = S3Storage(self._s3.address, self._place)
             await storage.start()
-            keys = [key async for key in storage.keys("")]
-            sizes = {key: await storage.size(key) or 0 for key in keys if not key.startswith(MARKERS)}
-            await storage.close()
-            return sizes
+            try:
+                keys = [key async for key in storage.keys("")]
+                return {key: await storage.size(key) or 0 for key in keys if not key.startswith(MARKERS)}
+            finally:
+                await storage.close()
 
         return apart(run)
 
@@ -112,8 +113,10 @@ def database(server: URL) -> Iterator[URL]:
     """Make a database on a server, and drop it."""
     name = f"test_{secrets.token_hex(8)}"
     apart(lambda: execute(server, f"CREATE DATABASE {name}"))
-    yield server.set(database=name)
-    apart(lambda: execute(server, f"DROP DATABASE {name}"))
+    try:
+        yield server.set(database=name)
+    finally:
+        apart(lambda: execute(server, f"DROP DATABASE {name}"))
 
 
 @contextlib.contextmanager
@@ -133,11 +136,13 @@ def mysql_settings(url: URL) -> dict[str, str]:
 async def execute(url: URL, statement: str) -> object:
     """Run one statement, and return the first value that it gives, if it gives any."""
     engine = create_async_engine(url)
-    async with engine.begin() as connection:
-        result = await connection.execute(text(statement))
-        value: object = result.scalar() if result.returns_rows else None
-    await engine.dispose()
-    return value
+    try:
+        async with engine.begin() as connection:
+            result = await connection.execute(text(statement))
+            value: object = result.scalar() if result.returns_rows else None
+            return value
+    finally:
+        await engine.dispose()
 
 
 def apart(work: Callable[[], Awaitable[T]]) -> T:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from tests.memory_storage import MemoryStorage
+from tests.stacks import mysql_settings
 from tusfm import wiring
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.settings import load
@@ -20,9 +21,7 @@ def migrated(folder: Path, mysql: str | None = None) -> Iterator[dict[str, str]]
     """Make a database (in the folder, or at an empty one's address), and the settings that name it."""
     environ = {"TUSFM_DATA_DIR": str(folder), "TUSFM_MEMORY_BUDGET": str(16 * 1024 * 1024)}
     if mysql is not None:
-        url = make_url(mysql)
-        environ |= {"MYSQL_HOST": url.host or "", "MYSQL_PORT": str(url.port), "MYSQL_DATABASE": url.database or ""}
-        environ |= {"MYSQL_USER": url.username or "", "MYSQL_ROOT_PASSWORD": str(url.password or "")}
+        environ |= mysql_settings(make_url(mysql))
     with ThreadPoolExecutor(1) as apart:  # a test's own loop may be running
         apart.submit(wiring.migrate, load(environ)).result()
     yield environ
