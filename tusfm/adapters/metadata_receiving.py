@@ -15,9 +15,9 @@ from tusfm.domain.upload import Extent, ExtentKind, State, Upload
 from tusfm.ports.metadata import Claim, Commit, Heard, Message, NewUpload
 
 CREATE = (
-    "INSERT INTO uploads (id, state, role, epoch, upload_offset, upload_length, metadata, concat, object_key, next_part, "
-    "writer, answers, wanted, lease, attempts, created_at, expires_at, list_digest, owner, size_limit, lifetime) "
-    "VALUES (:id, :state, :role, :epoch, 0, :length, :metadata, :concat, :key, 1, :writer, :answers, 0, 0, 0, "
+    "INSERT INTO uploads (id, state, role, epoch, upload_offset, upload_length, metadata, concat, next_part, writer, "
+    "answers, wanted, lease, attempts, created_at, expires_at, list_digest, owner, size_limit, lifetime) "
+    "VALUES (:id, 'receiving', :role, :epoch, 0, :length, :metadata, :concat, 1, :writer, :answers, 0, 0, 0, "
     "{now}, {now} + :expires, :list_digest, :owner, :size_limit, :lifetime)"
 )
 CLAIM = (
@@ -79,14 +79,14 @@ def _as_created(new: NewUpload) -> Upload:
     lifetime = milliseconds(new.expires_in)
     return Upload(
         id=new.id,
-        state=new.state,
+        state=State.RECEIVING,
         role=new.role,
         epoch=0 if new.writer is None else 1,
         offset=0,
         length=new.length,
         metadata=new.metadata,
         concat=new.concat,
-        object_key=new.object_key,
+        object_key=None,
         multipart=None,
         multipart_at=None,
         next_part=1,
@@ -128,13 +128,11 @@ class ReceivingSql(AccountsSql):
             connection,
             CREATE,
             id=new.id,
-            state=new.state.value,
             role=new.role.value,
             epoch=0 if new.writer is None else 1,
             length=new.length,
             metadata=new.metadata,
             concat=new.concat,
-            key=new.object_key,
             writer=new.writer,
             answers=int(new.answers),
             expires=milliseconds(new.expires_in),

@@ -59,10 +59,8 @@ class NewUpload:
     id: str
     length: int | None
     metadata: str
-    state: State = State.RECEIVING
     role: Role = Role.WHOLE
     concat: str | None = None
-    object_key: str | None = None
     expires_in: float | None = None
     writer: str | None = None
     answers: bool = True
