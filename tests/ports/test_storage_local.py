@@ -1,5 +1,6 @@
 """What only a directory has."""
 
+import errno
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,9 +16,11 @@ from tusfm.domain.errors import StorageUnavailable
 async def local(folder: Path) -> AsyncIterator[LocalStorage]:
     """Open a directory."""
     storage = LocalStorage(folder)
-    await storage.start()
-    yield storage
-    await storage.close()
+    try:
+        await storage.start()
+        yield storage
+    finally:
+        await storage.close()
 
 
 class TestLocal:
@@ -63,3 +66,14 @@ class TestLocal:
                     await call
             (tmp_path / "elsewhere").rename(tmp_path / "store")
             assert await content(storage, key, 0, 3) == b"abc"
+
+    async def test_a_full_disk_does_not_stop_the_start(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where no folder can be made the server starts all the same, and each request says why it is refused."""
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Path, "mkdir", full)
+        async with local(tmp_path / "store") as storage:
+            with pytest.raises(StorageUnavailable, match="not there"):
+                await storage.put(file_key(), [b"x"])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tusfm.adapters import local_files as files
-from tusfm.domain.errors import BytesLost, SegmentBusy, StorageUnavailable
+from tusfm.domain.errors import BytesLost, SegmentBusy, StorageUnavailable, Unavailable
 from tusfm.ports.checks import Checks
 from tusfm.ports.links import Links
 from tusfm.ports.storage import Pieces, Source
@@ -48,7 +48,7 @@ class LocalStorage:
                     files.sync_directory(str(self._root / top))
                 files.sync_directory(str(self._root))
 
-        with contextlib.suppress(StorageUnavailable):  # each request will say so
+        with contextlib.suppress(Unavailable):  # each request will say so
             await self._run(work)
 
     async def close(self) -> None:
