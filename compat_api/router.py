@@ -51,8 +51,9 @@ class FileApi:
 
     async def init(self, request: web.Request) -> web.Response:
         """Begin an upload."""
+        body = RequestBody(request)
         upload_id = request[UPLOAD] = await self._chunks.begin(await self._owner(request))
-        await RequestBody(request).begin()
+        await body.begin()
         return success({"chunk_size": self._most, "upload_id": upload_id})
 
     async def chunk(self, request: web.Request) -> web.Response:

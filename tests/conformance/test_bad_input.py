@@ -124,6 +124,23 @@ async def test_a_gzip_body_is_taken_as_it_is(client: Client) -> None:
     assert await client.content(url) == data
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked;q=1, chunked", "identity, chunked"])
+async def test_a_transfer_coding_that_is_not_understood(client: Client, server: Deployment, coding: str) -> None:
+    """It is 501, and not bytes that nobody meant; nothing is made of them, and the connection ends."""
+    url = await client.made(100)
+    rows = server.rows()
+    create = {**VERSION, **OCTETS, "Upload-Length": 5, "Transfer-Encoding": coding}
+    append = patch_head(path_of(url), 0, 0).replace(b"Content-Length: 0", f"Transfer-Encoding: {coding}".encode())
+    for head in (append, request("POST", "/files/", create), request("POST", "/api/v1/file/upload/init", create)):
+        async with client.raw() as raw:
+            await raw.send(head + b"5\r\nhello\r\n0\r\n\r\n")
+            answer = await raw.answer()
+            assert (answer.status, answer.headers["Connection"]) == (501, "close")
+            assert b"No transfer coding but chunked is understood" in answer.body
+            assert await raw.closed()
+    assert ((await client.head(url)).offset, server.rows()) == (0, rows)
+
+
 async def test_trailers_are_not_the_next_request(client: Client) -> None:
     """A chunked body may bring trailers; the connection ends behind them."""
     url = await client.made(3)

@@ -114,6 +114,8 @@ async def test_n8_a_final_takes_no_bytes(client: Client) -> None:
         ("final;http://é.example/files/" + "0" * 32, 400),
         (f"final;/files/{'0' * 32},/files/{'0' * 32}", 400),
         (f"final;/files/{'0' * 32};/files/{'0' * 32}", 400),
+        (f"final;/files/{'0' * 32}%20/files/{'0' * 32}", 400),
+        (f"final;/files/{'0' * 32}%0a/files/{'0' * 32}", 400),
     ],
 )
 async def test_n12_what_is_no_partial_of_ours(client: Client, value: str, status: int) -> None:

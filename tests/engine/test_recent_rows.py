@@ -75,10 +75,11 @@ async def test_another_process_has_deleted(two: Two) -> None:
         await here.uploads.status(upload_id)
 
 
-async def test_this_process_has_deleted(two: Two) -> None:
-    """What is wrong with a body is not looked at: there is no such upload."""
-    here, _, upload_id = two
-    await here.uploads.terminate(upload_id)
+@pytest.mark.parametrize("who", [0, 1])
+async def test_a_deletion_comes_before_what_is_wrong_with_a_body(two: Two, who: int) -> None:
+    """There is no such upload, whichever process deleted it."""
+    here, there, upload_id = two
+    await (here, there)[who].uploads.terminate(upload_id)
     body = PlayedBody([b"ccccc"], size=5)
     with pytest.raises(NotFound):
         await here.uploads.append(Append(id=upload_id, offset=5, body=body, checksum=Checksum("sha1", bytes(20))))

@@ -103,12 +103,16 @@ def test_ranges_lie_within_the_file(text: str, size: int) -> None:
 @example("../../etc/passwd", "image/svg+xml")
 @example("\u202egpj.exe", "text/plain")
 @example("a\0b", "TEXT/HTML")
+@example("\uff0e\uff0e\uff0fetc\uff3cpasswd", "image/png")
 def test_names_and_types_cannot_leave_their_header(name: str, kind: str) -> None:
     """What a client calls its file is printable ASCII in a header, of one line, one name, and no folder."""
     for header in (content_disposition(kind, name), content_type(kind)):
         assert header.isascii()
         assert header.isprintable()
-    assert content_disposition(kind, name).count('"') in {0, 2}
+    plain = content_disposition(kind, name).split('"')
+    assert len(plain) in {1, 3}
+    assert not set(plain[1:2]) & {".", ".."}
+    assert not set("".join(plain[1:2])) & set("/\\")
     assert not set(clean(name)) & set("/\\\r\n\0\u202e\u2028")
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from tusfm.domain.errors import (
     BodyBroken,
     BytesLost,
+    ChecksumMismatch,
     Fenced,
     FinalUpload,
     LengthConflict,
     NotFound,
     OffsetConflict,
     OverQuota,
+    Refused,
     TooLarge,
     Unavailable,
 )
@@ -118,9 +120,16 @@ class Appender:
             return await self._append_claimed(append, loan)
 
     async def _append_small(self, append: Append, loan: Loan) -> Progress:
-        upload = self._recent.take(append.id, append.offset) if append.body.size else None
-        if upload is None:
-            upload = await live(self._metadata, append.id)
+        recent = self._recent.take(append.id, append.offset) if append.body.size else None
+        try:
+            return await self._append_to(recent or await live(self._metadata, append.id), append, loan)
+        except (Refused, ChecksumMismatch):
+            if recent is not None:
+                await self._judged(append)  # another process may have deleted it
+            raise
+
+    async def _append_to(self, upload: Upload, append: Append, loan: Loan) -> Progress:
+        """Take a small body if it comes at once; the row may be a recent one."""
         self._judge(upload, append)
         free = upload.writer is None
         if not append.body.size and append.length in (None, upload.length) and free:

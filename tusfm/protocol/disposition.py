@@ -44,8 +44,8 @@ def content_disposition(filetype: str | None, filename: str | None) -> str:
     name = clean(filename or "")
     if not name:
         return how
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = re.sub(r'["\\%]', "_", plain).strip() or "file"
+    plain = clean(unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode())
+    plain = re.sub(r'["%]', "_", plain) or "file"
     if plain == name:
         return f'{how}; filename="{plain}"'
     return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

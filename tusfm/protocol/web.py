@@ -21,13 +21,16 @@ class RequestBody:
     """The body of one aiohttp request, as the engine reads it."""
 
     def __init__(self, request: web.Request) -> None:
-        """Take a request whose body nobody has read."""
+        """Take a request whose body nobody has read. HTTPNotImplemented."""
         self._request = request
         self._content: StreamReader = request.content
         self._promised = expects_continue(request)
         self.size: int | None = request.content_length or 0
-        if request.headers.get(hdrs.TRANSFER_ENCODING):
+        coding = request.headers.get(hdrs.TRANSFER_ENCODING)
+        if coding:
             self.size = None
+            if coding.strip(", \t").lower() != "chunked":  # RFC 9112, 6.1: its bytes would be kept as they travelled
+                raise web.HTTPNotImplemented(reason="No transfer coding but chunked is understood")
 
     async def read(self) -> bytes:
         """Return the bytes that have arrived, b"" at the end. BodyBroken, after all that had arrived."""

@@ -85,14 +85,15 @@ def concat(value: str, base: str) -> Concat:
 def _id_of(url: str, base: str) -> str:
     """Return the id that a URL of this server names; proxies may have put a prefix before the path.
 
-    A list with other separators than blanks is no URL: it must not pass for its last one.
+    A list whose separators are not blanks, or encoded, is no URL: it must not pass for its last one.
     """
     try:
         path = unquote(urlsplit(url).path)
     except ValueError:
         path = ""
     folder, _, name = path.rpartition("/")
-    if not is_id(name) or (folder and not f"{folder}/".endswith(base)) or {",", ";"} & set(folder):
+    separated = not folder.isprintable() or {",", ";", " "} & set(folder)
+    if not is_id(name) or (folder and not f"{folder}/".endswith(base)) or separated:
         msg = "A URL in Upload-Concat is no upload's of this server."
         raise BadHeader(msg)
     return name
