@@ -148,8 +148,10 @@ class Client:
         return answer.location
 
     async def content(self, url: str) -> bytes:
-        """Download a finished upload."""
-        answer = await self.ask("GET", url)
+        """Download a finished upload; a machine with much to do may take longer to finish it than a GET waits."""
+        end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while (answer := await self.ask("GET", url)).status == 409 and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.1)
         assert answer.status == 200, answer
         return answer.body
 

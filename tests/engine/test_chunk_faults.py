@@ -25,6 +25,8 @@ from tusfm.wiring import Engine
 DAY_MS = 86_400_000
 MIB = 1024 * 1024
 
+pytestmark = pytest.mark.usefixtures("attempts_follow_soon")
+
 
 class FrozenStorage(MemoryStorage):
     """A storage on which one engine's Complete takes as long as the test wants, and another's does not."""

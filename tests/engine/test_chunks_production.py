@@ -22,6 +22,9 @@ from tusfm.domain.files import FileStatus
 from tusfm.wiring import Engine
 
 MIB = 1024 * 1024
+
+pytestmark = pytest.mark.usefixtures("attempts_follow_soon")
+
 CREDENTIALS = {
     "user id": "84 793 +&=%/?#",
     "имя": "значение 日本",

@@ -20,6 +20,8 @@ from tusfm.settings import load
 
 SIZE = 12_000_000
 
+pytestmark = pytest.mark.usefixtures("attempts_follow_soon")
+
 
 class StuckStorage(MemoryStorage):
     """A storage that takes its time over completing, until it is told to go on."""
