@@ -12,7 +12,7 @@ from pathlib import Path
 from tusfm import __version__, logs
 from tusfm.commands import access, put, serve, upkeep, uploads, worker
 from tusfm.commands.outcome import FAILED, MISUSED, Stop
-from tusfm.settings import BadSetting, Settings, load, unknown
+from tusfm.settings import BadSetting, Settings, Unusable, load, unknown
 
 ENV_FILE = ".env"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -53,7 +53,7 @@ def _run(arguments: Sequence[str] | None) -> None:
     try:
         settings = _settings(options)
         options.run(settings, options)
-    except (Stop, BadSetting) as error:
+    except (Stop, BadSetting, Unusable) as error:
         print(f"tusfm: {error}", file=sys.stderr)
         sys.exit(MISUSED if isinstance(error, BadSetting) else FAILED)
     except KeyboardInterrupt:

@@ -17,6 +17,10 @@ class BadSetting(Exception):
     """A setting cannot be read; the text is one sentence that names it."""
 
 
+class Unusable(Exception):
+    """What the settings name cannot be used at all; the text is one sentence."""
+
+
 def _setting(name: str, default: str, read: Callable[[str], Any], meaning: str, *, secret: bool = False) -> Any:  # noqa: ANN401
     """Describe a setting once: documentation and `tusfm check --settings` are made from it."""
     described = {"name": name, "default": default, "read": read, "meaning": meaning, "secret": secret}

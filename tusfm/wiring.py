@@ -34,7 +34,7 @@ from tusfm.ports.chunking import FileMetadata
 from tusfm.ports.finalization import EventLog, Finalization
 from tusfm.ports.storage import MultipartStorage, Storage
 from tusfm.ports.watching import UNWATCHED, Watch
-from tusfm.settings import Settings
+from tusfm.settings import Settings, Unusable
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -136,7 +136,7 @@ def quotas(settings: Settings) -> Quotas:
 
 
 def storage(settings: Settings, *, hasty: bool = False, watch: Watch = UNWATCHED) -> LocalStorage | MultipartStorage:
-    """Choose; *hasty*: somebody looks on, and would rather hear of a failure than have it hidden."""
+    """Choose; *hasty*: somebody looks on, and would rather hear of a failure than have it hidden. Unusable."""
     if settings.minio_endpoint is None:
         return LocalStorage(data_dir(settings))
     from tusfm.adapters.s3_requests import Patience, S3Address  # noqa: PLC0415  slow to load, and often not needed
@@ -166,7 +166,10 @@ def storage(settings: Settings, *, hasty: bool = False, watch: Watch = UNWATCHED
         kms_key=settings.s3_kms_key,
         storage_class=settings.s3_storage_class,
     )
-    return S3Storage(address, place, watch)
+    try:
+        return S3Storage(address, place, watch)
+    except Unavailable as error:
+        raise Unusable(_sentence(error)) from error
 
 
 def assemble(
@@ -271,10 +274,6 @@ def database_url(settings: Settings) -> str:
             {"charset": "utf8mb4"},
         ).render_as_string(hide_password=False)
     return f"sqlite:///{data_dir(settings) / 'tusfm.sqlite3'}"
-
-
-class Unusable(Exception):
-    """A backend cannot be used at all; the text is one sentence."""
 
 
 def needs_migration(settings: Settings) -> bool:

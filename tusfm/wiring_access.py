@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 from tusfm.adapters.access_keys import KeyAuthenticator
 from tusfm.ports.access import Authenticator, Keys
-from tusfm.settings import Settings
-from tusfm.wiring import Unusable
+from tusfm.settings import Settings, Unusable
 
 if TYPE_CHECKING:
     from tusfm.adapters.jwt_keys import KeySet

@@ -4,8 +4,8 @@ import secrets
 from importlib.util import find_spec
 
 from tusfm.ports.watching import UNWATCHED, Watch, Worker
-from tusfm.settings import Settings
-from tusfm.wiring import Engine, Unusable, assemble, build, database_url, quotas, storage
+from tusfm.settings import Settings, Unusable
+from tusfm.wiring import Engine, assemble, build, database_url, quotas, storage
 
 
 def build_watched(settings: Settings, worker: Worker | None = None, *, figures: bool) -> Engine:

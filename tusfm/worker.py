@@ -20,7 +20,7 @@ from tusfm import wiring
 from tusfm.adapters.finalization_celery import SENT_AT, TASK
 from tusfm.domain.errors import TusfmError
 from tusfm.ports.watching import Worker
-from tusfm.settings import Settings
+from tusfm.settings import Settings, Unusable
 from tusfm.wiring import Engine
 from tusfm.wiring_watching import build_watched, require_tracing
 
@@ -133,7 +133,7 @@ def _figures(settings: Settings) -> Iterator[Path | None]:
             serve(host, port, Path(directory))
         except OSError as error:
             msg = f"The figures cannot be served at TUSFM_WORKER_METRICS {host}:{port}: {error.strerror}."
-            raise wiring.Unusable(msg) from error
+            raise Unusable(msg) from error
         yield Path(directory)
 
 

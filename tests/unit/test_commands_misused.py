@@ -2,6 +2,7 @@
 
 import argparse
 import io
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +58,18 @@ def test_no_answer_deletes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", Terminal())
     with pytest.raises(Stop, match="Nothing was deleted"):
         uploads._ask(1)
+
+
+def test_a_profile_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """AWS's own settings are read when there is a storage to use them for, and make no traceback either."""
+    monkeypatch.setenv("MINIO_ENDPOINT", "127.0.0.1:1")
+    monkeypatch.setenv("TUSFM_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    with pytest.raises(SystemExit) as raised:
+        main.main(["check"])
+    assert raised.value.code == 1
+    assert (
+        capsys.readouterr().err == "tusfm: AWS's own settings cannot be used: The config profile (nope) could not be found.\n"
+    )

@@ -134,11 +134,15 @@ class Requests:
     """Sends requests, again while failures may pass and their deadline is not over."""
 
     def __init__(self, address: S3Address, watch: Watch = UNWATCHED) -> None:
-        """Open nothing yet; *watch* is told of every attempt."""
+        """Open nothing yet; *watch* is told of every attempt. StorageUnavailable: AWS's own settings make no sense."""
         self.address = address
         self._watch = watch
         self._patience = address.patience
         self._session: AioSession = get_session()
+        try:
+            self._session.get_scoped_config()
+        except BotoCoreError as error:
+            raise StorageUnavailable(f"AWS's own settings cannot be used: {error}") from error
         self._guarded = address.endpoint.startswith("https://")
         self._stack = contextlib.AsyncExitStack()
         self._credentials: Any = None

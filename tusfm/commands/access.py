@@ -50,7 +50,7 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
 
 
 def _run(settings: Settings, work: Callable[[Metadata], Awaitable[None]]) -> None:
-    """Do something with the rows. Stop."""
+    """Do something with the rows. Unusable."""
     from tusfm.commands import opening  # noqa: PLC0415  not needed for --help and --version
 
     opening.run(settings, lambda engine: work(engine.metadata))

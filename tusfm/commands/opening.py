@@ -3,19 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tusfm.commands.outcome import Stop
 from tusfm.settings import Settings
-from tusfm.wiring import Engine, Unusable, opened
+from tusfm.wiring import Engine, opened
 
 
 def run(settings: Settings, work: Callable[[Engine], Awaitable[None]]) -> None:
-    """Open the backends, do the work, and close them. Stop, where a backend cannot be used."""
+    """Open the backends, do the work, and close them. Unusable."""
 
     async def run() -> None:
         async with opened(settings) as engine:
             await work(engine)
 
-    try:
-        asyncio.run(run())
-    except Unusable as error:
-        raise Stop(str(error)) from error
+    asyncio.run(run())

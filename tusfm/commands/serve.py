@@ -53,7 +53,7 @@ def _workers(text: str) -> int:
 
 
 def run(settings: Settings, options: argparse.Namespace) -> None:
-    """Serve until a signal. Stop."""
+    """Serve until a signal. Stop, Unusable."""
     if options.listen_fd is not None:
         worker = None if options.figures is None else Worker(options.place, options.figures)
         _run(settings, socket.socket(fileno=options.listen_fd), watched=True, worker=worker)
@@ -96,17 +96,14 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _prepare(settings: Settings) -> None:
-    """Migrate the embedded stack's database, which is nobody else's, and see that tokens can be verified. Stop."""
+    """Migrate the embedded stack's database, which is nobody else's, and see that tokens can be verified. Unusable."""
     from tusfm import wiring, wiring_access, wiring_watching  # noqa: PLC0415  not needed for --help and --version
 
-    try:
-        if settings.auth == "jwt":
-            wiring_access.signing_keys(settings)
-        wiring_watching.require_tracing(settings)
-        if wiring.needs_migration(settings):
-            log.info(wiring.migrate(settings))
-    except wiring.Unusable as error:
-        raise Stop(str(error)) from error
+    if settings.auth == "jwt":
+        wiring_access.signing_keys(settings)
+    wiring_watching.require_tracing(settings)
+    if wiring.needs_migration(settings):
+        log.info(wiring.migrate(settings))
 
 
 def _announce(settings: Settings, options: argparse.Namespace, listening: socket.socket) -> None:

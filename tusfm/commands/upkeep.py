@@ -5,7 +5,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tusfm.commands.outcome import FAILED, Stop
+from tusfm.commands.outcome import FAILED
 from tusfm.commands.progress import Line, Sweeping
 from tusfm.settings import Settings, described
 
@@ -30,14 +30,9 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
 def _migrate(settings: Settings, _: argparse.Namespace) -> None:
     from tusfm import wiring  # noqa: PLC0415  not needed for --help and --version
 
-    try:
-        with Line() as line:
-            said = wiring.migrate(
-                settings, lambda count: line.tell(lambda: f"{count} files of the old service are taken over")
-            )
-        print(said)
-    except wiring.Unusable as error:
-        raise Stop(str(error)) from error
+    with Line() as line:
+        said = wiring.migrate(settings, lambda count: line.tell(lambda: f"{count} files of the old service are taken over"))
+    print(said)
 
 
 def _sweep(settings: Settings, options: argparse.Namespace) -> None:
@@ -71,8 +66,5 @@ def _check(settings: Settings, options: argparse.Namespace) -> None:
             well = well and trouble is None
         return well
 
-    try:
-        if not asyncio.run(run()):
-            sys.exit(FAILED)
-    except wiring.Unusable as error:
-        raise Stop(str(error)) from error
+    if not asyncio.run(run()):
+        sys.exit(FAILED)

@@ -3,7 +3,6 @@
 import argparse
 from typing import Any
 
-from tusfm.commands.outcome import Stop
 from tusfm.settings import Settings
 
 
@@ -18,10 +17,7 @@ def add(commands: Any) -> None:  # noqa: ANN401  argparse has no public name for
 
 
 def run(settings: Settings, options: argparse.Namespace) -> None:
-    """Work until a signal. Stop."""
-    from tusfm import wiring, worker  # noqa: PLC0415  Celery is slow to load
+    """Work until a signal. Unusable."""
+    from tusfm import worker  # noqa: PLC0415  Celery is slow to load
 
-    try:
-        worker.run(settings, options.celery)
-    except wiring.Unusable as error:
-        raise Stop(str(error)) from error
+    worker.run(settings, options.celery)
