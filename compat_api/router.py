@@ -38,8 +38,8 @@ class FileApi:
             (hdrs.METH_POST, "/upload/chunk", self.chunk),
             (hdrs.METH_POST, "/upload/complete", self.complete),
             (hdrs.METH_POST, "/upload/retry", self.retry),
-            (hdrs.METH_GET, "/get/{file_id}", self.get),
-            (hdrs.METH_GET, "/status/{file_id}", self.status),
+            (hdrs.METH_GET, "/get/{file_id:[^/]+}", self.get),
+            (hdrs.METH_GET, "/status/{file_id:[^/]+}", self.status),
         ):
             for spelling in (path, path + "/"):
                 resource = api.router.add_resource(spelling)

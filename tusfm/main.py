@@ -15,6 +15,7 @@ from tusfm.commands.outcome import FAILED, MISUSED, Stop
 from tusfm.settings import BadSetting, Settings, Unusable, load, unknown
 
 ENV_FILE = ".env"
+STANDARD_ERROR = 2
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 log = logging.getLogger("tusfm")
@@ -22,6 +23,7 @@ log = logging.getLogger("tusfm")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; whatever goes wrong is a sentence on standard error and an exit status."""
+    _open_standard_streams()
     try:
         try:
             _run(arguments)
@@ -36,6 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _hush()
         print(f"tusfm: {error.filename or 'The output'} cannot be written: {error.strerror}.", file=sys.stderr)
         sys.exit(FAILED)
+
+
+def _open_standard_streams() -> None:
+    """Open those that the command was started without (`<&-`), or a socket or a file of ours would be one of them."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        pass
+    os.close(opened)
 
 
 def _hush() -> None:

@@ -21,6 +21,7 @@ from tests.stacks import ProductionStack, migrated
 from tusfm.adapters.metadata_sql import HEAD_REVISION
 
 TUSFM = Path(sys.executable).parent / "tusfm"
+BARE = "import os; os.closerange(0, 2); from tusfm.main import main; main()"
 ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
@@ -199,8 +200,8 @@ def children(server: ServerProcess) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into /proc")
 def test_workers_share_the_port_and_are_replaced(tmp_path: Path) -> None:
-    """With --workers 2 a worker that is killed is replaced, and requests go on being answered."""
-    with ServerProcess(tmp_path / "server", arguments=["--workers", "2"]) as server:
+    """With --workers 2, and no standard input or output, a worker that is killed is replaced, and requests are answered."""
+    with ServerProcess(tmp_path / "server", arguments=["--workers", "2"], command=["-c", BARE]) as server:
         create(server, 1)
         server.await_(lambda: len(children(server)) == 2)
         before = children(server)

@@ -92,6 +92,25 @@ async def test_files_that_may_grow_no_further(tmp_path: Path) -> None:
             assert await client.content(url) == data
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
+async def test_a_database_that_cannot_be_written(tmp_path: Path) -> None:
+    """503 for what would be written, HEAD and downloads go on; nothing is lost, and afterwards everything goes on."""
+    with ServerProcess(tmp_path) as server:
+        assert server.process is not None
+        async with Client([server.url]) as client:
+            file, url = await client.whole(b"hello"), await client.made(10)
+            await client.patch(url, 0, b"hello")
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+            for answer in (await client.create(5), await client.ask("DELETE", file)):
+                assert (answer.status, answer.body, answer.headers["Retry-After"]) == (503, AWAY, "5")
+            assert (await client.head(url)).offset == 5
+            assert await client.content(file) == b"hello"
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            assert (await client.patch(url, 5, b"world")).status == 204
+            assert await client.content(url) == b"helloworld"
+            assert (await client.ask("DELETE", file)).status == 204
+
+
 @pytest.mark.skipif(shutil.which("mount") is None, reason="cannot mount")
 async def test_a_directory_that_became_read_only(tmp_path: Path) -> None:
     """503 for what would be written, downloads and HEAD go on; afterwards everything does."""

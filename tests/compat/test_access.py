@@ -53,7 +53,19 @@ async def test_a_public_file_is_everybodys(client: Client, credential: str) -> N
     assert (answer.status, answer.body) == (400, refusal("File uploaded previously!"))
 
 
-UNKNOWN = [NEVER, "x", "%00", "a%00b", "%2e%2e%2fetc", "x" * 300, "%FF", "%E2%82%AC", f"{NEVER}%20", f"{NEVER}x"]
+UNKNOWN = [
+    NEVER,
+    "x",
+    "%00",
+    "a%00b",
+    "%2e%2e%2fetc",
+    "x" * 300,
+    "%FF",
+    "%E2%82%AC",
+    f"{NEVER}%20",
+    f"{NEVER}x",
+    "{{file_id}}",
+]
 
 
 @pytest.mark.parametrize("file_id", UNKNOWN)
