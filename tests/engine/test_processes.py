@@ -10,6 +10,7 @@ import pytest
 from tests.engine.bodies import PlayedBody, pieces_of
 from tests.engine.engines import migrated, running
 from tests.memory_storage import MemoryStorage
+from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import Fenced, NotFound
 from tusfm.engine import presence
 from tusfm.engine.appending import Append, Progress
@@ -76,6 +77,27 @@ async def test_a_deletion_elsewhere_ends_the_writer(pair: Pair) -> None:
             await pair.sending
     with pytest.raises(NotFound):
         await pair.here.uploads.status(pair.id)
-    await pair.here.sweep.sweep()
-    left = [key for top in ("work/", "files/") for key in [key async for key in pair.here.storage.keys(top)]]
-    assert [key for key in left if "marker" not in key] == []
+    assert await left_by_a_sweep(pair.here) == []
+
+
+async def test_a_writer_does_not_bring_back_what_has_expired(pair: Pair) -> None:
+    """One that stood still until HEAD was told 404 finds itself fenced when it goes on, and the sweep takes what it wrote."""
+    metadata = pair.there.metadata
+    assert isinstance(metadata, SqlMetadata)
+    await metadata.db.write(lambda connection: metadata.run(connection, "UPDATE uploads SET expires_at = 1").rowcount)
+    with pytest.raises(NotFound):
+        await pair.there.uploads.status(pair.id)
+    pair.body.cut()
+    async with asyncio.timeout(30):
+        with pytest.raises(Fenced):
+            await pair.sending
+    with pytest.raises(NotFound):
+        await pair.there.uploads.status(pair.id)
+    assert await left_by_a_sweep(pair.here) == []
+
+
+async def left_by_a_sweep(engine: Engine) -> list[str]:
+    """Sweep, and return the keys that are there all the same."""
+    await engine.sweep.sweep()
+    left = [key for top in ("work/", "files/") for key in [key async for key in engine.storage.keys(top)]]
+    return [key for key in left if "marker" not in key]

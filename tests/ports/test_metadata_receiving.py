@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.ports.uploads import claim, finalizing, made, segment
+from tests.ports.uploads import claim, finalizing, gone, made, segment
 from tusfm.adapters.metadata_sql import SqlMetadata
 from tusfm.domain.errors import Fenced
 from tusfm.domain.upload import Extent, ExtentKind, State
@@ -118,12 +118,28 @@ class TestCommits:
         with pytest.raises(Fenced):
             await metadata.commit(first)
 
-    async def test_a_seizing_commit_does_not_take_what_has_expired(self, metadata: SqlMetadata) -> None:
-        """Bytes that come to storage too slowly do not bring back an upload that clients were told is gone."""
-        upload = await made(metadata, expires_in=0.01)
+    @pytest.mark.parametrize("more", [{}, {"seizes": True}, {"releases": True}, {"state": State.AVAILABLE}])
+    async def test_no_commit_brings_back_what_has_expired(self, metadata: SqlMetadata, more: dict[str, Any]) -> None:
+        """A writer that was too slow, or stood still, is fenced: clients were told that the upload is gone."""
+        upload = await made(metadata)
+        await metadata.claim(claim(upload, expires_in=0.01))
         await asyncio.sleep(0.05)
         with pytest.raises(Fenced):
-            await metadata.commit(Commit(id=upload.id, epoch=0, offset=0, reached=5, seizes=True))
+            await metadata.commit(Commit(id=upload.id, epoch=1, offset=0, reached=5, expires_in=100, **more))
+        assert await gone(metadata, upload)
+
+    async def test_a_running_request_puts_expiry_off_and_brings_nothing_back(self, metadata: SqlMetadata) -> None:
+        """A heartbeat renews what its process writes to, and not what has expired while it was too late."""
+        alive, late = await made(metadata), await made(metadata)
+        await metadata.claim(claim(alive, expires_in=20))
+        await metadata.claim(claim(late, expires_in=0.01))
+        await asyncio.sleep(0.05)
+        await metadata.touch("one", 1000)
+        found = await metadata.find(alive.id)
+        assert found is not None
+        assert found.expires_at is not None
+        assert found.expires_at - found.seen_at > 500_000
+        assert await gone(metadata, late)
 
     async def test_nothing_comes_back_to_life(self, metadata: SqlMetadata) -> None:
         """A commit after DELETE is fenced, and so is a publication."""

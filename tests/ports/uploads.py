@@ -34,3 +34,9 @@ async def finalizing(metadata: SqlMetadata, /, **more: Any) -> Upload:
     assert claimed is not None
     await metadata.commit(Commit(id=upload.id, epoch=1, offset=0, reached=5, state=State.FINALIZING, add=[segment(0, 5)]))
     return upload
+
+
+async def gone(metadata: SqlMetadata, upload: Upload) -> bool:
+    """Tell whether clients are told that there is no such upload."""
+    found = await metadata.find(upload.id)
+    return found is None or found.gone

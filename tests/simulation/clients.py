@@ -69,6 +69,7 @@ class Client:
         row = None if model.id is None else self.world.invariants.row(model.id)
         if row is not None and not row.gone:
             self.world.fail(f"{model.id} is said not to be there, and is {row.state}")
+        model.gone = True
         return Gone()
 
     async def delete(self, model: Model) -> None:

@@ -49,6 +49,8 @@ class Model:
     id: str | None = None
     deletable: bool = False
     """A client has asked, or may have asked, for its end."""
+    gone: bool = False
+    """A client was told that it is not there."""
     robbed: bool = False
     """Its bytes were taken from outside: it need not be finished, but must not lie."""
     content: bytes | None = None
@@ -141,6 +143,8 @@ class Invariants:
         moved_at = now if before is None or self._moved(before.upload, upload) else before.moved_at
         self.seen[upload_id] = Seen(upload, moved_at)
         if model is not None:
+            if model.gone and not upload.gone:
+                self._world.fail(f"{upload_id} came back after a client was told that it is not there")
             self._judge(upload, model, changed=before is None or before.upload.offset != upload.offset)
 
     def _moved(self, was: Upload, upload: Upload) -> bool:

@@ -9,6 +9,7 @@ from tusfm.adapters import rows
 from tusfm.adapters.databases import Connection
 from tusfm.adapters.metadata_accounts import NO_LIMITS
 from tusfm.adapters.metadata_ending import FORGET_COMPOSED, EndingSql
+from tusfm.adapters.metadata_receiving import IN_TIME
 from tusfm.adapters.metadata_session import DAY_MS, milliseconds
 from tusfm.domain.errors import Fenced, NotFound
 from tusfm.domain.files import MOST_ID, UPLOAD_SHAPE, Chunk, File
@@ -23,7 +24,6 @@ OLD = f"begun_at < {{now}} - {DAY_MS}"
 ABANDONED = f"SELECT name FROM intents WHERE {OLD} ORDER BY begun_at LIMIT :limit"
 KNOWN = "SELECT 1 FROM intents WHERE name = :name UNION ALL SELECT 1 FROM chunks WHERE name = :name"
 """One statement: a chunk goes from one table to the other in a transaction."""
-IN_TIME = "(expires_at IS NULL OR expires_at > {now})"
 REVISE = (
     "UPDATE uploads SET revision = revision + 1, expires_at = {now} + :expires WHERE id = :id AND role = 'chunked' "
     f"AND (state = 'finalizing' OR state IN ('receiving', 'failed') AND {IN_TIME})"

@@ -14,6 +14,7 @@ from tusfm.domain.errors import Fenced
 from tusfm.domain.upload import Extent, ExtentKind, State, Upload
 from tusfm.ports.metadata import Claim, Commit, Heard, Message, NewUpload
 
+IN_TIME = "(expires_at IS NULL OR expires_at > {now})"
 CREATE = (
     "INSERT INTO uploads (id, state, role, epoch, upload_offset, upload_length, metadata, concat, next_part, writer, "
     "answers, wanted, lease, attempts, created_at, expires_at, list_digest, owner, size_limit, lifetime) "
@@ -24,7 +25,7 @@ CLAIM = (
     "UPDATE uploads SET epoch = epoch + 1, writer = :writer, answers = :answers, wanted = 0, "
     "upload_length = COALESCE(upload_length, :length), expires_at = {now} + COALESCE(lifetime, :expires) "
     "WHERE id = :id AND state = 'receiving' AND role <> 'final' AND upload_offset = :offset "
-    "AND (expires_at IS NULL OR expires_at > {now}) "
+    f"AND {IN_TIME} "
     "AND (upload_length IS NULL OR upload_length >= :reached) "
     "AND (upload_length IS NOT NULL OR :limit IS NULL OR :limit >= :reached) "
     "AND (upload_length IS NOT NULL OR size_limit IS NULL OR size_limit >= :reached) "
@@ -36,7 +37,7 @@ COMMIT = (
     "next_part = next_part + :reserve, upload_length = COALESCE(upload_length, :length), epoch = epoch + :raised "
     "WHERE id = :id AND epoch = :epoch AND upload_offset = :offset AND state = 'receiving' "
     "AND (:length IS NULL OR upload_length IS NULL OR upload_length = :length) "
-    "AND (:seizes = 0 OR expires_at IS NULL OR expires_at > {now})"
+    f"AND {IN_TIME}"
 )
 COMMIT_AND_RELEASE = COMMIT.replace(" WHERE", ", writer = NULL WHERE")
 COMMIT_AND_END = COMMIT.replace(
@@ -60,9 +61,7 @@ WORN = (
     "ORDER BY u.multipart_at LIMIT :limit"
 )
 RELEASE = "UPDATE uploads SET writer = NULL, wanted = 0 WHERE id = :id AND epoch = :epoch"
-TOUCH = (
-    "UPDATE uploads SET expires_at = {now} + COALESCE(lifetime, :expires) WHERE writer = :process AND expires_at IS NOT NULL"
-)
+TOUCH = "UPDATE uploads SET expires_at = {now} + COALESCE(lifetime, :expires) WHERE writer = :process AND expires_at > {now}"
 LOSE = "UPDATE uploads SET state = 'failed', epoch = epoch + 1, writer = NULL, error = :error, ended_at = {now}" + UNDER_EPOCH
 ASK = "UPDATE uploads SET wanted = 1 WHERE id = :id AND state = 'receiving' AND writer IS NOT NULL AND answers = 1"
 HEARD = "SELECT id, epoch, state, wanted FROM uploads WHERE writer = :process"
@@ -237,7 +236,6 @@ class ReceivingSql(AccountsSql):
             "length": commit.length,
             "reserve": commit.reserve,
             "raised": raised,
-            "seizes": int(commit.seizes),
             "expires": milliseconds(commit.expires_in),
         }
         if commit.state:

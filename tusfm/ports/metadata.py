@@ -94,10 +94,9 @@ class Claim:
 class Commit:
     """A checkpoint: the offset moves from *offset* to *reached* together with the extents that hold the bytes.
 
-    Compared and set on (*epoch*, *offset*, state receiving). *remove* goes before *add*; an extent in both (same kind and
-    start) is changed in place. With *state* the upload leaves `receiving` and the epoch is raised, so that no late writer
-    finds its own. With *seizes* the commit is its own claim: the epoch that it saw is raised by it, and nothing is done to an
-    upload that has expired.
+    Compared and set on (*epoch*, *offset*, state receiving, not expired). *remove* goes before *add*; an extent in both (same
+    kind and start) is changed in place. With *state* the upload leaves `receiving` and the epoch is raised, so that no late
+    writer finds its own. With *seizes* the commit is its own claim: the epoch that it saw is raised by it.
     *reserve* adds part numbers to the upload's count (a negative number gives back those that no part was sent under, which
     only the epoch's holder knows); *releases* says that the writer is done.
     *length* is set if it was not known (the same again is fine). *settles* says that the upload is charged to its owner's
@@ -196,7 +195,7 @@ class Receiving(Protocol):
         """
 
     async def commit(self, commit: Commit) -> None:
-        """Move the offset. Fenced when the epoch, the offset or the state is another."""
+        """Move the offset. Fenced when the epoch, the offset or the state is another, or the upload has expired."""
 
     async def release(self, upload_id: str, epoch: int) -> None:
         """Say that the writer is gone, if it is still this one."""
@@ -216,7 +215,7 @@ class Receiving(Protocol):
     async def touch(self, process: str, expires_in: float | None) -> None:
         """Put off the expiry of all that this process is the writer of: a running request counts as a byte (rule E3).
 
-        A row's own lifetime comes before *expires_in*.
+        A row's own lifetime comes before *expires_in*. What has expired stays so.
         """
 
 
