@@ -18,9 +18,12 @@ ADD_EXTENT = metadata_session.ADD_EXTENT
 OVERDUE = metadata_ending.OVERDUE
 END = metadata_ending.END
 FREE = metadata_ending.FREE_CONDITION
+CLAIM_IN_TIME = f"upload_offset = :offset AND {metadata_receiving.IN_TIME} "
+COMMIT_IN_TIME = f"upload_length = :length) AND {metadata_receiving.IN_TIME}"
 COMMIT_WHERE = "AND epoch = :epoch AND upload_offset = :offset AND state = 'receiving'"
 UNSEIZED: dict[str, object] = {
     "tusfm.adapters.metadata_receiving:ReceivingSql.commit": without.commit_unseized,
+    "tusfm.engine.appending:Appender._remember": without.remember_unseized,
     "tusfm.engine.part_layout:PartLayout._keep": without.keep_unseized,
     "tusfm.engine.gathering:Gatherer._commit": without.count_unseized,
 }
@@ -69,6 +72,7 @@ GUARDS = (
         },
     ),
     _sql("a claim checks the offset", (CLAIM, CLAIM.replace("AND upload_offset = :offset ", ""))),
+    _sql("a claim compares the expiry", (CLAIM_IN_TIME, "upload_offset = :offset ")),
     _sql("a claim raises the epoch", ("SET epoch = epoch + 1, writer = :writer", "SET writer = :writer")),
     _sql("a commit checks the epoch", (COMMIT_WHERE, COMMIT_WHERE.replace("AND epoch = :epoch ", ""))),
     _sql(
@@ -164,7 +168,13 @@ GUARDS = (
     _sql("failing checks state and lease", (FAIL, FAIL.replace(" AND state = 'finalizing' AND lease = :lease", ""))),
     _step("DELETE changes the row first", {"tusfm.engine.uploads:Uploads._end": without.bytes_first}),
     _step("expiry changes the row first", {"tusfm.engine.expiration:Sweep._expire_one": without.expire_bytes_first}),
-    _sql("expiring compares the time", (OVERDUE, " AND state IN ('receiving', 'failed')")),
+    _sql("a commit compares the expiry", (COMMIT_IN_TIME, "upload_length = :length)")),
+    _sql("a heartbeat compares the expiry", ("= :process AND expires_at > {now}", "= :process AND expires_at IS NOT NULL")),
+    _sql(
+        "expiring compares the time",
+        (OVERDUE, " AND state IN ('receiving', 'failed')"),
+        covered="what was found overdue does not come back: claims, commits and heartbeats compare the expiry",
+    ),
     _step("the sweep compares epochs", {"tusfm.engine.expiration:_behind": lambda *_: True}),
     _sql(
         "a turn checks the multipart upload",

@@ -56,21 +56,22 @@ class Model:
     content: bytes | None = None
     """What it was when it became available."""
     taken_back: bool = False
-    """Its creation came with bytes that must not count."""
+    """Its creation came with bytes that must not count: it is refused, but the row may be inserted late once more."""
 
     def wrong(self, content: bytes) -> str | None:
         """Say what is wrong with its bytes, from the first one on.
 
-        They must be a succession of requests, each from its own offset on, and what a client was told is its own.
+        They must be a succession of requests, each from its own offset on, and what clients were told is their own.
         """
-        ends = sorted({one.offset for one in self.sent if one.offset < len(content)} | {len(content)})
+        marks = {one.offset for one in self.sent} | {one.reached for one in self.sent if one.reached is not None}
+        ends = sorted({mark for mark in marks if mark < len(content)} | {len(content)})
         writers: list[Sent] = []
         for start, end in itertools.pairwise(ends):
             writers += [one for one in self.sent if one.offset == start and (start == 0 or writers)]
             stretch = content[start:end]
             told = [one for one in self.sent if one.offset <= start and one.reached is not None and one.reached >= end]
             writers = [one for one in told or writers if one.has(start, stretch)]
-            if not writers:
+            if not writers or len(writers) < len(told):
                 return f"no request, or not the one that was answered, wrote bytes {start} to {end}"
         return None
 
@@ -143,7 +144,7 @@ class Invariants:
         moved_at = now if before is None or self._moved(before.upload, upload) else before.moved_at
         self.seen[upload_id] = Seen(upload, moved_at)
         if model is not None:
-            if model.gone and not upload.gone:
+            if model.gone and not (upload.gone or model.taken_back):
                 self._world.fail(f"{upload_id} came back after a client was told that it is not there")
             self._judge(upload, model, changed=before is None or before.upload.offset != upload.offset)
 

@@ -21,6 +21,7 @@ LATER = (NoAnswer, Unavailable, Interrupted)
 IN_VAIN = 0.15  # of requests that had no good answer: the client comes back to say nothing, and stays away
 IMPATIENT_SECONDS = (29.0, 37.0)  # about the time of the second look, after which an upload fails
 STRAYS = 0.1  # of requests of one that stays with a process
+TIDY = 0.5  # of those that send little at a time
 ROBBED = 0.15  # of uploads that are being finished
 
 
@@ -29,6 +30,8 @@ class Uploader(Client):
 
     slow: Sequence[float] = (0.0, 0.0, 0.02, 0.5, 3.0)
     """The longest gaps, in seconds, of bodies."""
+    tidy = False
+    """Whether each body says how long it is, and ends well."""
 
     def __init__(self, world: World, role: Role = Role.WHOLE) -> None:
         """Draw the file's length."""
@@ -99,9 +102,9 @@ class Uploader(Client):
     def _body(self, model: Model, offset: int, size: int) -> tuple[Sent, Stream, Checksum | None]:
         """Draw a body of so many bytes: how it comes, how it ends, and whether it has a checksum."""
         random, calm = self.random, self.world.calm
-        end = "well" if calm else random.choices(("well", "broken", "silent"), (8, 1.5, 0.5))[0]
+        end = "well" if calm or self.tidy else random.choices(("well", "broken", "silent"), (8, 1.5, 0.5))[0]
         data = random.randbytes(size)
-        announced = None if random.random() < 0.2 else size + (end != "well")
+        announced = None if not self.tidy and random.random() < 0.2 else size + (end != "well")
         if offset + size >= self.length and end != "well":
             announced = None
         checksum = None
@@ -258,7 +261,10 @@ class Uploader(Client):
 
 
 class Trickler(Uploader):
-    """Sends little at a time, and mostly stays with a process for as long as that answers, as a balancer may have it."""
+    """Sends little at a time, and mostly stays with a process for as long as that answers, as a balancer may have it.
+
+    A request that goes astray goes alone: the next one is for the process that the others went to.
+    """
 
     slow = (0.0,)
 
@@ -266,9 +272,12 @@ class Trickler(Uploader):
         """Choose no process yet."""
         super().__init__(world, role)
         self.length = self.random.choice((900, 1500, 2600, 4200))
+        self.tidy = self.random.random() < TIDY
         self._chosen: Server | None = None
 
     def _server(self) -> Server | None:
+        if self.random.random() < STRAYS:
+            return None
         if self._chosen is None or not self._chosen.answers or self.random.random() < STRAYS:
             able = [one for one in self.world.servers if one.answers]
             self._chosen = self.random.choice(able) if able else None

@@ -152,8 +152,12 @@ class StorageWay:
         await self._send("put", key, effect)
 
     async def size(self, key: str) -> int | None:
-        """Tell its size."""
-        return await self._send("size", key, lambda: self._world.shelf.size(key))
+        """Tell its size; who finds nothing, and will say so for good, may stand still with that."""
+        size = await self._send("size", key, lambda: self._world.shelf.size(key))
+        if size is None and self._world.weather.hesitates():
+            self._world.freeze(self._process)
+            await asyncio.sleep(0)
+        return size
 
     async def read(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
         """Give a stretch."""

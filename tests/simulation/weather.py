@@ -49,6 +49,7 @@ WEIGHTS = {
 """How often each is met, to the others, when a call is not fine."""
 ROUGHNESS = (0.0, 0.01, 0.03, 0.08, 0.2)
 """The share of calls that are not fine; a seed draws one for each backend."""
+HESITATION = 0.3  # of looks that found nothing
 MOST_LATE_SECONDS = 0.8 * DAY
 
 
@@ -82,6 +83,10 @@ class Weather:
         if self._random.random() >= self._rough[backend]:
             return Fate.FINE
         return self._random.choices(self._fates, self._weights)[0]
+
+    def hesitates(self) -> bool:
+        """Draw whether a process stands still between a look at the storage and what it does about it."""
+        return self._rough["storage"] > 0 and self._random.random() < HESITATION
 
     def latency(self) -> float:
         """Draw the seconds of a way; every other one takes none, and is not waited for."""

@@ -26,7 +26,7 @@ from tusfm.engine.writing import Change, Placement, Position
 from tusfm.ports.metadata import Commit, NewUpload
 from tusfm.ports.storage import MultipartStorage, Part, Pieces
 
-_append_claimed = Appender._append_claimed
+_append_claimed, _remember = Appender._append_claimed, Appender._remember
 _insert, _complete, _place = Creator._insert, Creator._complete, PartLayout.place
 _commit, _land, _put = PartWriter._commit, PartWriter._land, StorageWay.put
 _commit_sql, _keep = ReceivingSql.commit, PartLayout._keep
@@ -105,6 +105,11 @@ def fenced_is_fenced(outcome: _Outcome, connection: Any, work: Any, _: Any) -> A
 async def commit_unseized(metadata: ReceivingSql, commit: Commit) -> None:
     """ReceivingSql.commit: one that comes without a claim leaves the epoch as it is."""
     await _commit_sql(metadata, replace(commit, seizes=False))
+
+
+def remember_unseized(appender: Appender, upload: Upload, change: Change, total: int | None) -> None:
+    """Appender._remember: its commit left the epoch as it was."""
+    _remember(appender, replace(upload, epoch=upload.epoch - 1), change, total)
 
 
 def keep_unseized(layout: PartLayout, upload: Upload, stretch: Stretch, pieces: Sequence[bytes], tail: Extent) -> None:
