@@ -12,7 +12,7 @@ from tusfm.adapters import database_mysql
 from tusfm.adapters.database_mysql import Mysql
 from tusfm.adapters.databases import Connection
 from tusfm.adapters.metadata_sql import SqlMetadata
-from tusfm.domain.errors import MetadataUnavailable
+from tusfm.domain.errors import MetadataUnavailable, OutcomeUnknown
 
 
 async def test_a_cancelled_transaction_is_not_tried_again(mysql_url: str) -> None:
@@ -73,6 +73,44 @@ async def test_what_was_refused_leaves_nothing(database: Mysql) -> None:
             connection.execute("INSERT INTO numbers VALUES (%(n)s)", {"n": 1})
 
     before = await database.write(connection_id)
+    with pytest.raises(IntegrityError):
+        await database.write(add_twice)
+    assert await database.write(connection_id) == before
+    assert await database.read(lambda connection: connection.execute("SELECT n FROM numbers").first()) is None
+
+
+ADD = "INSERT INTO numbers VALUES (%(n)s)"
+
+
+async def test_what_is_posted_is_there_for_the_next_statement(database: Mysql) -> None:
+    """Statements that are asked nothing take effect in their turn, with the next one, or with the commit."""
+
+    def work(connection: Connection) -> list[int]:
+        connection.post(ADD, {"n": 1})
+        connection.post(ADD, {"n": 2})
+        found = [row[0] for row in connection.execute("SELECT n FROM numbers ORDER BY n")]
+        connection.post(ADD, {"n": 3})
+        return found
+
+    assert await database.write(work) == [1, 2]
+    assert await database.read(lambda connection: connection.execute("SELECT COUNT(*) FROM numbers").scalar()) == 3
+
+
+async def test_what_was_posted_and_refused_is_not_committed(database: Mysql) -> None:
+    """A COMMIT behind a statement that the server refuses is not heard, and nobody is in doubt of it."""
+
+    def work(connection: Connection) -> None:
+        connection.post(ADD, {"n": 1})
+        connection.post("SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1644", {})
+
+    def add_twice(connection: Connection) -> None:
+        for _ in range(2):
+            connection.post(ADD, {"n": 1})
+
+    before = await database.write(connection_id)
+    with pytest.raises(MetadataUnavailable) as caught:
+        await database.write(work)
+    assert not isinstance(caught.value, OutcomeUnknown)
     with pytest.raises(IntegrityError):
         await database.write(add_twice)
     assert await database.write(connection_id) == before

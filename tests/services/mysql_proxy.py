@@ -10,8 +10,12 @@ from sqlalchemy.engine import URL
 
 from tests.servers import free_port
 
-COMMIT = b"\x03COMMIT"
-ENDS = (COMMIT, b"\x03ROLLBACK")
+COMMIT = b"COMMIT"
+"""The end of the last packet of a transaction, which may bring statements before it."""
+ROLLBACK = b"\x03ROLLBACK"
+OK, MORE_RESULTS = 0, 8
+NUMBER_BYTES = {0xFC: 3, 0xFD: 4, 0xFE: 9}
+"""By the first byte of a number in an answer; smaller ones have that byte alone."""
 
 
 @dataclass
@@ -137,7 +141,7 @@ class MysqlProxy:
             head = await reader.readexactly(4)
             packet = await reader.readexactly(int.from_bytes(head[:3], "little"))
             said += packet
-            if packet.startswith(COMMIT):
+            if packet.endswith(COMMIT):
                 self.commits += 1
                 loss = next((one for one in self.losses if one.strikes(said)), None)
                 if loss is not None:
@@ -145,10 +149,10 @@ class MysqlProxy:
                         answers.cancel()
                         await asyncio.wait([answers])
                         back.write(head + packet)
-                        await there.read(1)  # the database has answered an empty room
+                        await _hear_out(there)
                     await loss.wait()
                     return
-            if packet.startswith(ENDS):
+            if packet.endswith(COMMIT) or packet == ROLLBACK:
                 said = b""
             hold = next((one for one in self.holds if one.strikes(packet)), None)
             if hold is not None:
@@ -156,6 +160,18 @@ class MysqlProxy:
             await asyncio.sleep(self.slow)
             back.write(head + packet)
             await back.drain()
+
+
+async def _hear_out(there: asyncio.StreamReader) -> None:
+    """Wait until the database has answered each statement of a packet, to an empty room; none of them asks for rows."""
+    more = MORE_RESULTS
+    while more:
+        head = await there.readexactly(4)
+        packet = await there.readexactly(int.from_bytes(head[:3], "little"))
+        at = 1
+        for _ in ("rows changed", "number given"):
+            at += NUMBER_BYTES.get(packet[at], 1)
+        more = packet[0] == OK and packet[at] & MORE_RESULTS
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

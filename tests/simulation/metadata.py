@@ -66,6 +66,10 @@ class Tables:
         except sqlite3.IntegrityError as error:
             raise IntegrityError(statement, values, error) from error
 
+    def post(self, statement: str, values: Mapping[str, Any]) -> None:
+        """Run one statement that is asked nothing."""
+        self.execute(statement, values)
+
 
 class Way(Protocol):
     """How a process reaches the tables: what its connections are to the product."""
@@ -118,11 +122,12 @@ class Direct:
     """A connection to the tables on which nothing happens."""
 
     work: Callable[[Any], Any]
+    doubtful = True  # whatever ends a commit badly
 
     def __init__(self, tables: Tables) -> None:
         """Take the tables."""
         self._tables = tables
-        self.execute = tables.execute
+        self.execute, self.post = tables.execute, tables.post
 
     def __enter__(self) -> Self:
         """Let the first change begin a transaction."""

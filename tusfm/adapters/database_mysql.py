@@ -162,7 +162,8 @@ class _Outcome:
             if seen is not None and seen(connection):
                 return None  # type: ignore[return-value]  # such transactions return nothing
             raise OutcomeUnknown(UNTOLD) from error
-        self._committing = True
-        connection.commit()
-        self._committing = False
+        try:
+            connection.commit()
+        finally:
+            self._committing = connection.doubtful
         return result

@@ -58,6 +58,12 @@ class Connection(Protocol):
     def execute(self, statement: str, values: Mapping[str, Any] | None = None, /) -> Rows:
         """Execute a statement as the driver has it. SQLAlchemyError."""
 
+    def post(self, statement: str, values: Mapping[str, Any], /) -> None:
+        """Execute a statement that is asked nothing, with the next one or the commit at the latest, which may fail for it.
+
+        SQLAlchemyError.
+        """
+
 
 Work = Callable[[Connection], T]
 Seen = Callable[[Connection], bool]

@@ -110,7 +110,7 @@ class AccountsSql(Session):
         if charge != Charge():
             charge = self._charge(connection, row.owner, [replace(charge, stored=one - before) for one in wanted], quotas)
         if row.charged is None or charge != Charge():
-            self.run(connection, CHARGED, id=upload_id, charged=before + charge.stored, counted=unfinished)
+            self.post(connection, CHARGED, id=upload_id, charged=before + charge.stored, counted=unfinished)
         return before + charge.stored
 
     def _wanted(self, connection: Connection, upload_id: str, row: "_Row", reached: int) -> tuple[int, ...]:
@@ -139,7 +139,7 @@ class AccountsSql(Session):
         now = int(found[0][5])
         charge = _bearable(self.quotas if quotas is None else quotas, accounts[name], accounts[ALL], charges, now)
         for one in (ALL, name):
-            self.run(
+            self.post(
                 connection,
                 CHARGE,
                 name=one,

@@ -123,7 +123,7 @@ class ReceivingSql(AccountsSql):
 
     def insert(self, connection: Connection, new: NewUpload, list_digest: str | None = None) -> None:
         """Insert a row of `uploads`."""
-        self.run(
+        self.post(
             connection,
             CREATE,
             id=new.id,

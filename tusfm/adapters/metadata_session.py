@@ -43,6 +43,10 @@ class Session:
         """Execute a statement, as the driver has it: SQLAlchemy's own text costs more than what it does for us."""
         return connection.execute(self.sql(statement), values)
 
+    def post(self, connection: Connection, statement: str, **values: object) -> None:
+        """Execute a statement whose outcome is that of its transaction; to MySQL it travels with what comes after it."""
+        connection.post(self.sql(statement), values)
+
     def fence(self, connection: Connection, statement: str, **values: object) -> None:
         """Execute the conditional UPDATE that decides. Fenced when it finds no row."""
         if self.run(connection, statement, **values).rowcount != 1:
@@ -79,7 +83,7 @@ class Session:
         for one in add:
             grows = leaving.pop((one.kind, one.start), None) is not None
             statement = GROW_EXTENT if grows else ADD_EXTENT
-            self.run(connection, statement, **rows.extent_values(upload_id, one))
+            self.post(connection, statement, **rows.extent_values(upload_id, one))
         self.remove_extents(connection, upload_id, leaving)
 
     def remove_extents(self, connection: Connection, upload_id: str, leaving: Iterable[tuple[ExtentKind, int]]) -> None:
@@ -92,13 +96,13 @@ class Session:
                 some = starts[at : at + REMOVED_AT_ONCE]
                 filled = [*some, *some[:1] * (REMOVED_AT_ONCE - len(some))]
                 named = {f"start{number}": start for number, start in enumerate(filled)}
-                self.run(connection, REMOVE_EXTENTS, id=upload_id, kind=kind.value, **named)
+                self.post(connection, REMOVE_EXTENTS, id=upload_id, kind=kind.value, **named)
 
     def send(self, connection: Connection, messages: Iterable[Message | None]) -> None:
         """Write messages to the outbox."""
         for message in messages:
             if message is not None:
-                self.run(connection, ADD_MESSAGE, **rows.message_values(message, self.process))
+                self.post(connection, ADD_MESSAGE, **rows.message_values(message, self.process))
 
 
 def milliseconds(seconds: float | None) -> int | None:

@@ -140,7 +140,7 @@ class SqlMetadata(ChunkingSql, KeysSql):
         if numbers:
             listed = ", ".join(str(int(number)) for number in numbers)
             statement = f"DELETE FROM outbox WHERE number IN ({listed})"
-            await self.db.write(lambda connection: connection.execute(statement).rowcount)
+            await self.db.write(lambda connection: connection.post(statement, {}))
 
     async def migrated(self) -> bool:
         """Compare the schema's revision with ours. A newer one will do: each leaves what the version before it needs."""

@@ -20,6 +20,7 @@ from tusfm.adapters.databases import Rows
 CONNECT_SECONDS = 3
 AGE_SECONDS = 1800.0  # servers, and what stands before them, forget connections that are silent for long
 GOODBYES = {1053, 1927, 4031}  # the server stops, or ends the connection
+OUT_OF_STEP = 2014  # CR_COMMANDS_OUT_OF_SYNC
 OF_CLIENTS = range(2000, 3000)  # errors that the driver found; the others are what the server answered
 UTC = "SET time_zone = '+00:00'"
 READ_COMMITTED = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
@@ -32,22 +33,37 @@ class MysqlConnection:
         """Take an open connection."""
         self._driver = driver
         self._began = False
+        self._posted: list[str] = []
         self.since = time.monotonic()
         self.sound = True
         """Whether the server has answered everything, and goes on listening."""
+        self.doubtful = False
+        """Whether a COMMIT was sent that may have been heard, and did not succeed."""
 
     def execute(self, statement: str, values: Mapping[str, object] | None = None, /) -> Rows:
         """Execute a statement. DBAPIError."""
         return await_only(self._execute(statement, values))
 
+    def post(self, statement: str, values: Mapping[str, object], /) -> None:
+        """Keep a statement for the packet of the next one, whose round trip it shares."""
+        self._posted.append(self._driver.cursor().mogrify(statement, values))
+
     async def _execute(self, statement: str, values: Mapping[str, object] | None = None) -> Rows:
         self.sound, self._began = False, True
+        left = len(self._posted)
         try:
             cursor = self._driver.cursor()
-            await cursor.execute(statement, values)
+            said = "; ".join([*self._posted, cursor.mogrify(statement, values)])
+            self._posted.clear()
+            await cursor.execute(said)
+            while left:
+                left -= 1
+                if not await cursor.nextset():  # what stands between us and the server swallowed one
+                    raise errors.OperationalError(OUT_OF_STEP, "a statement was not answered")
             rows = Rows(cursor.rowcount, await cursor.fetchall())
         except errors.MySQLError as error:
             self.sound = not _ends_connection(error)
+            self.doubtful = self.doubtful and not (left and self.sound)  # the server leaves what comes after an error
             kind = IntegrityError if isinstance(error, errors.IntegrityError) else DBAPIError
             raise kind(None, None, error, connection_invalidated=not self.sound) from error
         self.sound = True
@@ -55,11 +71,13 @@ class MysqlConnection:
 
     def commit(self) -> None:
         """Make what was done since the last commit count. DBAPIError."""
+        self.doubtful = True
         self.execute("COMMIT")
-        self._began = False
+        self._began = self.doubtful = False
 
     def roll_back(self) -> None:
         """Undo what was not committed. DBAPIError."""
+        self._posted.clear()
         if self._began and not self._driver.get_autocommit():
             self.execute("ROLLBACK")
         self._began = False

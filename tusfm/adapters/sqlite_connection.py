@@ -31,6 +31,10 @@ class SqliteConnection:
         except sqlite3.Error as error:
             raise _wrapped(error) from error
 
+    def post(self, statement: str, values: Mapping[str, Any], /) -> None:
+        """Execute it at once: no network is between. SQLAlchemyError."""
+        self.execute(statement, values)
+
     def close(self) -> None:
         """Close it."""
         self._driver.close()
