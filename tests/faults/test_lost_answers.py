@@ -1,6 +1,7 @@
 """Answers to COMMIT that are lost: what may have been done counts neither as done nor as not done."""
 
 import asyncio
+import signal
 
 import pytest
 
@@ -77,9 +78,15 @@ async def test_a_concatenation_whose_answers_are_lost(site: Site, before: bool) 
             partials.append(url)
         for statement in ("INSERT INTO partials", "INSERT INTO composed_parts", "UPDATE uploads SET state = 'available'"):
             site.mysql.lose(statement, before=before)
-        answer = await first.ask("POST", headers={"Upload-Concat": f"final;{partials[0]} {partials[1]}"})
-        assert answer.status == 201
-        assert await first.content(answer.location) == data + data
+        other = site.servers[1].process
+        assert other is not None
+        other.send_signal(signal.SIGSTOP)  # it would finish the final if it found it first, and all its answers are heard
+        try:
+            answer = await first.ask("POST", headers={"Upload-Concat": f"final;{partials[0]} {partials[1]}"})
+            assert answer.status == 201
+            assert await first.content(answer.location) == data + data
+        finally:
+            other.send_signal(signal.SIGCONT)
         for loss in site.mysql.losses:
             assert await asyncio.to_thread(loss.happened.wait, 60)
 
