@@ -15,6 +15,7 @@ from tusfm.domain.errors import Fenced, NotFound
 from tusfm.engine import presence
 from tusfm.engine.appending import Append, Progress
 from tusfm.engine.creating import Creation
+from tusfm.ports.metadata import Claim
 from tusfm.wiring import Engine
 
 SIZE = 3_000_000
@@ -67,6 +68,19 @@ async def test_a_takeover_elsewhere_ends_the_writer(pair: Pair) -> None:
             await pair.sending
     stored = await pair.here.uploads.open(pair.id)
     assert b"".join([piece async for piece in stored.read(0, SIZE)]) == b"a" * (SIZE - 10) + b"b" * 10
+
+
+async def test_a_claim_whose_answer_was_lost_is_released(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that bears the name of a process where nobody writes it may expire again, and status requests do not wait."""
+    made = await pair.here.uploads.create(Creation(length=SIZE))
+    claim = Claim(id=made.id, offset=0, writer=pair.here.presence.process)
+    assert await pair.here.metadata.claim(claim) is not None
+    assert (await pair.there.uploads.find(made.id)).writer_alive
+    monkeypatch.setattr(presence, "UNHELD_SECONDS", 0.2)
+    async with asyncio.timeout(60):
+        while (await pair.there.uploads.find(made.id)).writer is not None:
+            await asyncio.sleep(0.05)
+    assert (await pair.there.uploads.find(pair.id)).writer is not None
 
 
 async def test_a_deletion_elsewhere_ends_the_writer(pair: Pair) -> None:

@@ -7,7 +7,7 @@ once for all its uploads, and keeps a heartbeat there, so that nobody waits for 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tusfm.domain.errors import Unavailable
 from tusfm.domain.upload import State
@@ -19,6 +19,7 @@ BEAT_SECONDS = 2.0  # a heartbeat is fresh for 5
 TOUCH_SECONDS = 30.0  # or a tenth of the time after which uploads expire
 ANSWER_SECONDS = 1.0  # how long a status request waits for the writer (rule H6)
 LOOK_SECONDS = 0.05
+UNHELD_SECONDS = 30.0  # no writer takes so long from its claim to its entry here
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Presence:
         self.process = process
         self._receivers: dict[str, Receiver] = {}
         self._arriving: dict[str, set[asyncio.Future[None]]] = {}
+        self._unheld: dict[tuple[str, int], float] = {}
         self._busy = asyncio.Event()
         self._beaten = self._touched = float("-inf")
         self._expire_after = expire_after
@@ -119,6 +121,7 @@ class Presence:
                 said = {heard.id: heard for heard in await self._metadata.heard(self.process)}
                 for receiver in here:
                     self._hear(receiver, said.get(receiver.upload_id))
+                await self._release_unheld(said.values())
             except Unavailable as error:
                 log.debug("cannot listen for status requests: %s", error)
             await asyncio.sleep(LISTEN_SECONDS)
@@ -131,6 +134,18 @@ class Presence:
         if now - self._touched >= min(TOUCH_SECONDS, (self._expire_after or float("inf")) / 10):
             await self._metadata.touch(self.process, self._expire_after)
             self._touched = now
+
+    async def _release_unheld(self, said: Iterable[Heard]) -> None:
+        """Release rows that bear this process's name and have no writer here: the answer to a claim or a release was lost.
+
+        Otherwise their expiry would be put off for as long as this process is busy, and status requests would wait for it.
+        """
+        now = asyncio.get_running_loop().time()
+        unheld = [(heard.id, heard.epoch) for heard in said if heard.id not in self._receivers]
+        self._unheld = {row: self._unheld.get(row, now) for row in unheld}
+        for (upload_id, epoch), since in self._unheld.items():
+            if now - since >= UNHELD_SECONDS:
+                await self._metadata.release(upload_id, epoch)
 
     def _hear(self, receiver: Receiver, heard: Heard | None) -> None:
         """A row that names another writer, or none, was taken over or deleted, unless its writer has just let it go."""
