@@ -14,6 +14,7 @@ from tests.memory_storage import MemoryStorage
 from tests.statements import overheard
 from tusfm.adapters.database_sqlite import READERS, Sqlite
 from tusfm.adapters.metadata_sql import SqlMetadata
+from tusfm.domain.errors import BodyBroken
 from tusfm.engine.appending import Append
 from tusfm.engine.creating import Creation
 from tusfm.wiring import Engine
@@ -123,6 +124,19 @@ async def test_one_large_patch_on_a_multipart_storage(tmp_path: Path) -> None:
     assert [storage.calls.count(name) for name in ("begin", "complete", "size", "put", "read")] == [1, 1, 1, 0, 0]
     assert seen["transactions"] <= 1.5 * parts + 4
     assert storage.written == size
+
+
+async def test_the_long_rest_of_a_broken_body_is_written_once(tmp_path: Path) -> None:
+    """What a body that breaks off leaves travels as a part where it is long enough: a tail would be written again."""
+    storage = MemoryStorage()
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            made = await engine.uploads.create(Creation(length=20 * MIB))
+            body = PlayedBody(pieces_of(bytes(6 * MIB), 262_144), size=20 * MIB, end="broken")
+            with pytest.raises(BodyBroken):
+                await engine.uploads.append(Append(id=made.id, offset=0, body=body))
+            assert (await engine.uploads.find(made.id)).offset == 6 * MIB
+    assert (storage.calls.count("part"), storage.calls.count("put")) == (1, 0)
 
 
 async def test_patches_of_one_mebibyte_on_a_multipart_storage(tmp_path: Path) -> None:

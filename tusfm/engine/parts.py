@@ -146,9 +146,15 @@ class PartWriter:
             await self._spill()
 
     async def checkpoint(self) -> None:
-        """Make everything that was fed durable and commit it."""
+        """Make everything that was fed durable and commit it, as parts where it is long enough: a tail is written again."""
+        fed = self.fed  # more may come meanwhile, and is not waited for
         await self._land(everything=True)
-        if self._commits and self.fed > self._durable and not self._whole:
+        if not self._commits:
+            return
+        while self._stretch.base < fed and self._stretch.size >= self._storage.min_part and not self._whole:
+            await self._send()
+            await self._land(everything=True)
+        if self._durable < fed and not self._whole:
             await self._tail()
             await self._commit()
 
