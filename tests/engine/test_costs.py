@@ -139,6 +139,29 @@ async def test_the_long_rest_of_a_broken_body_is_written_once(tmp_path: Path) ->
     assert (storage.calls.count("part"), storage.calls.count("put")) == (1, 0)
 
 
+async def test_a_head_gathers_nothing_that_is_durable(tmp_path: Path) -> None:
+    """A long tail, as memory that was short leaves one, stays one until more bytes come: asking for the offset moves none."""
+    storage = MemoryStorage(min_part=64 * MIB)
+    with migrated(tmp_path) as environ:
+        async with running(environ, storage) as engine:
+            made = await engine.uploads.create(Creation(length=20 * MIB))
+            body = PlayedBody(pieces_of(bytes(6 * MIB), 262_144), size=20 * MIB, end="broken")
+            with pytest.raises(BodyBroken):
+                await engine.uploads.append(Append(id=made.id, offset=0, body=body))
+            storage.min_part = 5 * MIB
+            storage.calls.clear()
+            body = PlayedBody([], size=14 * MIB, end="silent")
+            sending = asyncio.create_task(engine.uploads.append(Append(id=made.id, offset=6 * MIB, body=body)))
+            async with asyncio.timeout(60):
+                while not (await engine.uploads.find(made.id)).writer:
+                    await asyncio.sleep(0.02)
+            assert (await engine.uploads.status(made.id)).offset == 6 * MIB
+            assert storage.calls == []
+            body.cut()
+            with pytest.raises(BodyBroken):
+                await sending
+
+
 async def test_patches_of_one_mebibyte_on_a_multipart_storage(tmp_path: Path) -> None:
     """In PATCHes of 1 MiB each byte is written at most twice; 1.3 calls, 3 transactions and 1.2 queries a PATCH."""
     storage = MemoryStorage()

@@ -151,7 +151,7 @@ class PartWriter:
         await self._land(everything=True)
         if not self._commits:
             return
-        while self._stretch.base < fed and self._stretch.size >= self._storage.min_part and not self._whole:
+        while self._durable < fed and self._stretch.size >= self._storage.min_part and not self._whole:
             await self._send()
             await self._land(everything=True)
         if self._durable < fed and not self._whole:
