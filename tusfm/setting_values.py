@@ -37,6 +37,14 @@ def required(value: str) -> str:
     return value
 
 
+def directory(value: str) -> str:
+    """Read a path that may stand in SQLAlchemy's address of a database, which would lose what is behind a question mark."""
+    if "?" in value:
+        msg = "must be a path without a question mark"
+        raise ValueError(msg)
+    return required(value)
+
+
 def whole(value: str) -> int:
     """Read a whole number, 0 or more."""
     if not (value.isascii() and value.isdigit() and len(value) <= len(str(MOST_NUMBER)) and int(value) <= MOST_NUMBER):

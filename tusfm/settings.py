@@ -31,7 +31,7 @@ def _setting(name: str, default: str, read: Callable[[str], Any], meaning: str, 
 class Settings:
     """Everything that can be set, read and checked; sizes in bytes, times in seconds."""
 
-    data_dir: str = _setting("TUSFM_DATA_DIR", "./data", read.required, "embedded stack: the SQLite file and the files")
+    data_dir: str = _setting("TUSFM_DATA_DIR", "./data", read.directory, "embedded stack: the SQLite file and the files")
     max_size: int | None = _setting("TUSFM_MAX_SIZE", "", read.size, "bytes of one upload; empty: no limit")
     expire_after: float = _setting(
         "TUSFM_EXPIRE_AFTER",

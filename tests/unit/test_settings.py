@@ -20,6 +20,7 @@ def test_defaults_are_the_embedded_stack() -> None:
     ("name", "value"),
     [
         ("TUSFM_MAX_SIZE", "many"),
+        ("TUSFM_DATA_DIR", "/srv/what?/data"),
         ("TUSFM_MAX_SIZE", "-1"),
         ("TUSFM_MAX_SIZE", "0"),
         ("TUSFM_EXPIRE_AFTER", "soon"),
