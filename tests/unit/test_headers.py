@@ -70,12 +70,23 @@ def test_any_text_names_partials_of_ours_or_is_refused(value: str) -> None:
     assert all(is_id(one) for one in read.partials or ())
 
 
-@pytest.mark.parametrize("url", ["http://h/files/{}", "/files/{}", "{}", "https://x/p/q/files/{}", "/files/%{}"])
+PREFIXED = [f"https://x/{prefix}/files/{{}}" for prefix in ("p/q", "a%20b", "a,b", "a;b", "0" * 32, "0" * 64)]
+
+
+@pytest.mark.parametrize("url", ["http://h/files/{}", "/files/{}", "{}", *PREFIXED, "/files/%{}"])
 def test_urls_of_ours(url: str) -> None:
     """N12: absolute, relative and prefixed URLs name the same upload; the path is decoded once."""
     name = new_id()
     shown = url.replace("%{}", f"%{ord(name[0]):02x}{name[1:]}").format(name)
     assert headers.concat(f"final;{shown}", "/files/").partials == (name,)
+
+
+@pytest.mark.parametrize("between", [",", ";", "%20", "%0a", "%2C", "%C2%A0", ",http://h", "|", "&"])
+@pytest.mark.parametrize("first", ["/files/{}", "http://h/p/files/{}", "{}"])
+def test_a_list_with_other_separators_is_refused(between: str, first: str) -> None:
+    """N12: it does not pass for its last URL."""
+    with pytest.raises(BadHeader):
+        headers.concat(f"final;{first.format(new_id())}{between}/files/{new_id()}", "/files/")
 
 
 def test_ids_have_one_shape() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -11,6 +12,7 @@ from tusfm.domain.upload import MAX_SIZE, is_id
 from tusfm.engine.checksums import ALGORITHMS, Checksum
 
 VERSION = "1.0.0"
+LISTED = re.compile(r"(?:^|/)[0-9a-f]{32}[^\w/]")  # an id with a separator behind it
 
 
 class BadHeader(ValueError):
@@ -92,8 +94,7 @@ def _id_of(url: str, base: str) -> str:
     except ValueError:
         path = ""
     folder, _, name = path.rpartition("/")
-    separated = not folder.isprintable() or {",", ";", " "} & set(folder)
-    if not is_id(name) or (folder and not f"{folder}/".endswith(base)) or separated:
+    if not is_id(name) or (folder and not f"{folder}/".endswith(base)) or LISTED.search(folder):
         msg = "A URL in Upload-Concat is no upload's of this server."
         raise BadHeader(msg)
     return name
