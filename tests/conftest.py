@@ -1,7 +1,8 @@
 """Services for all tests, and deployments of a test's own."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +20,16 @@ from tests.stacks import database
 
 settings.register_profile("steady", deadline=None, derandomize=True)  # a machine that stands still is no counterexample
 settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_stays_open() -> AsyncIterator[None]:
+    """End what a test closed and its peer has not read: the collector of garbage would blame a test that comes later."""
+    yield
+    for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
+        if transport.is_closing():
+            transport.abort()
+    await asyncio.sleep(0)
 
 
 def missing(what: str) -> None:

@@ -70,6 +70,7 @@ def configure(shape: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Json() if shape == "json" else Text())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.raiseExceptions = False  # a line that cannot be written, for its disk is full, brings no traceback after it
     for unseen in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
         setattr(logging, unseen, False)  # what no line shows need not be found out
     logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,21 @@ from tusfm.logs import printable
 
 WAIT_SECONDS = 60.0
 SIZE = 20_000_000
+PRESSED = """
+from tusfm.commands import sending
+from tusfm.main import main
+
+class Pressed:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+def next_piece(*_):
+    Pressed()
+    return sending.MIB
+
+sending._next_piece = next_piece
+main()
+"""
 
 
 @pytest.fixture
@@ -113,6 +129,18 @@ async def test_it_goes_on_after_ctrl_c(sending: Sending) -> None:
     seen = await sending.figures()
     assert (seen("uploads_changed_total", event="created"), seen("uploads_changed_total", event="finalized")) == (1, 1)
     assert seen("received_bytes_total") < 1.5 * SIZE
+
+
+def test_ctrl_c_is_heard_while_an_object_is_taken_apart(server: ServerProcess, tmp_path: Path) -> None:
+    """Python would only print what is raised then, and go on."""
+    (tmp_path / "large.bin").write_bytes(bytes(3_000_000))
+    command = [sys.executable, "-c", PRESSED, "put", "--url", server.url, "large.bin"]
+    environ = {**ENVIRON, "XDG_STATE_HOME": str(tmp_path / "state")}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=WAIT_SECONDS
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert said(done) == "tusfm: Stopped; the same command goes on where it was."
 
 
 async def test_it_survives_a_server_that_dies(sending: Sending) -> None:

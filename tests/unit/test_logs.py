@@ -1,11 +1,29 @@
 """What a line of the log cannot hold."""
 
 import logging
+import subprocess
 import sys
 
 import pytest
 
 from tusfm.logs import REQUEST, Text, printable
+
+FULL = """
+import errno, logging
+from tusfm.logs import configure
+
+class Full:
+    def write(self, line):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self):
+        pass
+
+configure("text", "info")
+logging.info("written")
+logging.getLogger().handlers[0].setStream(Full())
+logging.info("lost")
+"""
 
 
 @pytest.mark.parametrize(
@@ -45,3 +63,10 @@ def test_a_traceback_looks_like_no_line() -> None:
     assert first.endswith("it failed")
     assert len(rest) > 3
     assert all(line.startswith("  ") and line.isprintable() for line in rest)
+
+
+def test_a_line_that_cannot_be_written_brings_no_traceback() -> None:
+    """The disk of the log is full, and has room again when logging would tell of it."""
+    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.splitlines()[0].endswith(" INFO root: written")
+    assert len(done.stderr.splitlines()) == 1

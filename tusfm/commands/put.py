@@ -4,6 +4,7 @@ import argparse
 import mimetypes
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
     from tusfm.commands.sending import Endpoint  # noqa: PLC0415  tuspy is slow to load
     from tusfm.commands.showing import shown  # noqa: PLC0415  rich is slow to load
 
+    interrupted = _interrupted()
     base = (options.url or settings.public_url or HERE).rstrip("/")
     endpoint_url = base if base.endswith(ENDPOINT) else base + ENDPOINT
     failed = 0
@@ -65,7 +67,7 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
         with shown() as show:
             endpoint = Endpoint(endpoint_url, options.token, show.say)
             for path in options.file:
-                failed += not _put(endpoint, path, show)
+                failed += not _put(endpoint, path, show, interrupted)
     except KeyboardInterrupt:
         print("tusfm: Stopped; the same command goes on where it was.", file=sys.stderr)
         raise
@@ -74,8 +76,22 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
         raise Stop(msg)
 
 
-def _put(endpoint: "Endpoint", path: Path, show: "Shown") -> bool:
-    """Upload a file, and say where it is; False when it could not be."""
+def _interrupted() -> list[BaseException]:
+    """Return a list that gets what Ctrl-C raised where Python only prints it and goes on: while an object is taken apart."""
+    lost: list[BaseException] = []
+
+    def keep(ignored: "sys.UnraisableHookArgs") -> None:
+        if isinstance(ignored.exc_value, KeyboardInterrupt):
+            lost.append(ignored.exc_value)
+        else:
+            sys.__unraisablehook__(ignored)
+
+    sys.unraisablehook = keep
+    return lost
+
+
+def _put(endpoint: "Endpoint", path: Path, show: "Shown", interrupted: Sequence[BaseException]) -> bool:
+    """Upload a file, and say where it is; False when it could not be. KeyboardInterrupt."""
     name = printable(path.name)
     kind = mimetypes.guess_type(path.name)[0]
     filename = os.fsencode(path.name).decode("utf-8", "replace")
@@ -83,7 +99,13 @@ def _put(endpoint: "Endpoint", path: Path, show: "Shown") -> bool:
     try:
         size = _size(path)
         with show.file(name, size) as moved:
-            where = endpoint.send(path, metadata, moved)
+
+            def reached(offset: int) -> None:
+                if interrupted:
+                    raise KeyboardInterrupt
+                moved(offset)
+
+            where = endpoint.send(path, metadata, reached)
     except (Stop, ValueError) as error:  # tuspy takes numbers and URLs in answers as they come
         show.say(f"tusfm: {name}: {error if isinstance(error, Stop) else NONSENSE}")
         return False
