@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tusfm.engine.composition import MIN_PART, CopyPart, GatherPart, TooManyParts, bundles, plan
-from tusfm.engine.multiparts import LARGE_UPLOAD_BYTES, TURN_NUMBERS, part_size
 from tusfm.ports.storage import Source
 
 MOST_COPY = 5 * 1024 * 1024 * 1024  # bytes of a range, says AWS
@@ -71,9 +70,3 @@ def test_too_many_parts_are_refused() -> None:
     """A plan of more than 9,000 parts is not made: S3 takes 10,000."""
     with pytest.raises(TooManyParts):
         plan([Source("files/a", 0, 6 * 1024 * 1024)] * 9001)
-
-
-@pytest.mark.parametrize("length", [LARGE_UPLOAD_BYTES, 80_000_000_000, 280_000_000_000])
-def test_one_multipart_upload_is_enough_for_a_length_that_is_known(length: int) -> None:
-    """Nothing of it is copied to make one object of two, even if a part in twenty is a short one."""
-    assert length / part_size(length) < 0.95 * TURN_NUMBERS
