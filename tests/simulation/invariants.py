@@ -144,7 +144,7 @@ class Invariants:
         moved_at = now if before is None or self._moved(before.upload, upload) else before.moved_at
         self.seen[upload_id] = Seen(upload, moved_at)
         if model is not None:
-            if model.gone and not (upload.gone or model.taken_back):
+            if model.gone and model.id == upload_id and not (upload.gone or model.taken_back):
                 self._world.fail(f"{upload_id} came back after a client was told that it is not there")
             self._judge(upload, model, changed=before is None or before.upload.offset != upload.offset)
 
